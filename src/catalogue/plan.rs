@@ -1,0 +1,34 @@
+//! A plan: the one HTTP request a tool call becomes, before any identity is attached to it.
+//! Nothing in it came from the client unchecked: segments and values are encoded, headers are ours.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+/// Whether a tool changes anything at the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Reads only: may be repeated and may be abandoned.
+    Read,
+    /// Writes: once sent it runs to its end, and it is not repeated.
+    Write,
+}
+
+/// One request to the backend.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The HTTP method.
+    pub method: Method,
+    /// Path and query, already encoded, starting with `/`.
+    pub target: String,
+    /// Headers that come from arguments (`If-Match`); never identity headers.
+    pub headers: HeaderMap,
+    /// JSON text; `None` sends no body and no content type.
+    pub body: Option<Vec<u8>>,
+    /// What the call may do to the backend's state.
+    pub effect: Effect,
+    /// Whether the request needs a backend session of its own.
+    pub session: bool,
+    /// The statuses that mean success.
+    pub success: Arc<[u16]>,
+}

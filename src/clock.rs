@@ -1,0 +1,15 @@
+//! The one place that reads the wall clock; everything else takes the time as an argument.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time since 1970-01-01 UTC; zero on a machine whose clock stands before it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one reader of the clock"
+)]
+#[must_use]
+pub fn unix_now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
