@@ -1,5 +1,6 @@
 //! toolbridge: a per-tenant sidecar that serves MCP in front of a REST backend.
 
+pub mod auth;
 pub mod catalogue;
 pub mod clock;
 pub mod identity;

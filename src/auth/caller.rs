@@ -1,0 +1,110 @@
+//! Who sent an MCP request. A `Caller` exists only after `verify` accepted its token (or where `auth.mode = "none"`
+//! says that nobody is asked); its fields cannot be changed, and its token cannot be printed.
+
+use std::{collections::BTreeSet, fmt};
+
+use http::HeaderValue;
+
+/// The token a caller came with, verified, in the form in which it may be sent on: `Bearer …`, marked sensitive.
+#[derive(Clone)]
+pub struct BearerToken(HeaderValue);
+
+impl BearerToken {
+    /// Only the verifier makes one, from the bytes it checked.
+    pub(super) fn new(token: &str) -> Option<Self> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+
+    /// The value of an `Authorization` header, `Bearer ` spelled as the backend wants it (contract §1.1).
+    #[must_use]
+    pub fn authorization(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(redacted)")
+    }
+}
+
+/// A verified person or program: issuer and subject name it, everywhere and only together.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    issuer: String,
+    subject: String,
+    scopes: BTreeSet<String>,
+    expires_at: u64,
+    token: Option<BearerToken>,
+}
+
+/// What a verified token says; the verifier's way to make a [`Caller`].
+pub(super) struct Claims {
+    pub(super) issuer: String,
+    pub(super) subject: String,
+    pub(super) scopes: BTreeSet<String>,
+    /// Unix seconds.
+    pub(super) expires_at: u64,
+}
+
+impl Caller {
+    /// The owner of a token that passed every check.
+    pub(super) fn verified(claims: Claims, token: BearerToken) -> Self {
+        Self {
+            issuer: claims.issuer,
+            subject: claims.subject,
+            scopes: claims.scopes,
+            expires_at: claims.expires_at,
+            token: Some(token),
+        }
+    }
+
+    /// Everybody, where `auth.mode = "none"`: no name, no token, so nothing is forwarded in anybody's name.
+    pub(super) fn anonymous() -> Self {
+        Self {
+            issuer: String::new(),
+            subject: "anonymous".to_owned(),
+            scopes: BTreeSet::new(),
+            expires_at: u64::MAX,
+            token: None,
+        }
+    }
+
+    /// `iss` of the token; empty for the anonymous caller.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `sub` of the token.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Granted scopes (`scope` or `scp`).
+    #[must_use]
+    pub fn scopes(&self) -> &BTreeSet<String> {
+        &self.scopes
+    }
+
+    /// Unix seconds after which the token is no longer good.
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// The verified token, to be sent on; `None` for the anonymous caller.
+    #[must_use]
+    pub fn token(&self) -> Option<&BearerToken> {
+        self.token.as_ref()
+    }
+
+    /// Whether both are the same person: issuer and subject.
+    #[must_use]
+    pub fn is_same_person(&self, other: &Self) -> bool {
+        self.issuer == other.issuer && self.subject == other.subject
+    }
+}
