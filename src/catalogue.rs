@@ -1,7 +1,179 @@
-//! What `tools.yaml` declares, checked and expanded.
+//! What `tools.yaml` declares, checked and expanded: immutable, complete, replaced as a whole.
+//! In: a file. Out: a [`Catalogue`] whose tools are finished, or every problem of the file at once.
+//! text → `yaml` (places, bounds) → `read` (shape) → `check` (meaning) → `expand` (tools).
 
+pub mod arguments;
 pub mod entity;
+pub mod operations;
+pub mod path_template;
 pub mod plan;
+pub mod problem;
+pub mod session;
+pub mod tokens;
+pub mod tool;
 
-pub use entity::{Action, Entity, Reference, ReferenceTarget};
-pub use plan::{Effect, Plan};
+mod check;
+mod duplicates;
+mod expand;
+mod keys;
+mod raw;
+mod read;
+mod shape;
+mod yaml;
+
+use std::{collections::HashMap, path::Path};
+
+use serde_json::Value;
+
+pub use self::{
+    arguments::{ArgumentError, ArgumentErrors},
+    entity::{Action, Entity, Reference, ReferenceTarget},
+    path_template::PathTemplate,
+    plan::{Effect, Plan},
+    problem::{Problem, Problems},
+    session::SessionRecipe,
+    tool::{ResultShape, Tool},
+};
+
+/// The catalogue this binary ships: five entities, forty tools.
+pub const SHIPPED: &str = include_str!("../tools.yaml");
+
+/// How the server introduces itself.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// For programs.
+    pub name: String,
+    /// For people.
+    pub title: Option<String>,
+    /// For the model.
+    pub instructions: Option<String>,
+}
+
+/// What a checked catalogue holds.
+struct Contents {
+    server: Server,
+    session: Option<SessionRecipe>,
+    stale: Vec<u16>,
+    entities: Vec<Entity>,
+    tools: Vec<Tool>,
+}
+
+/// Everything a backend offers, ready to be listed and called.
+pub struct Catalogue {
+    contents: Contents,
+    index: HashMap<String, usize>,
+    lints: Problems,
+}
+
+impl Catalogue {
+    /// Reads and expands a file.
+    ///
+    /// # Errors
+    /// Every problem of the file, in file order; one problem where it cannot be read at all.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let name = path.display().to_string();
+        let text = yaml::read_text(path);
+        let text = text.map_err(|problem| Problems::new(&name, "", vec![problem]))?;
+        Self::of_text(&name, &text)
+    }
+
+    /// The same from bytes; `name` is what problems call the file.
+    ///
+    /// # Errors
+    /// As [`Catalogue::load`].
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
+        let text = yaml::text_of(bytes.to_vec());
+        let text = text.map_err(|problem| Problems::new(name, "", vec![problem]))?;
+        Self::of_text(name, &text)
+    }
+
+    /// The shipped catalogue.
+    ///
+    /// # Errors
+    /// Never in a build whose tests passed.
+    pub fn shipped() -> Result<Self, Problems> {
+        Self::of_text("tools.yaml", SHIPPED)
+    }
+
+    fn of_text(name: &str, text: &str) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let contents = Self::contents(text, &mut problems);
+        let problems = Problems::new(name, text, problems);
+        match contents {
+            Some(contents) if !problems.has_errors() => {
+                let names = contents.tools.iter().enumerate();
+                Ok(Self {
+                    index: names
+                        .map(|(index, tool)| (tool.name.clone(), index))
+                        .collect(),
+                    contents,
+                    lints: problems,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn contents(text: &str, problems: &mut Vec<Problem>) -> Option<Contents> {
+        let node = yaml::parse(text)
+            .map_err(|problem| problems.push(problem))
+            .ok()?;
+        problems.extend(duplicates::duplicate_keys(text));
+        let raw = read::catalogue(&node, problems)?;
+        Some(check::catalogue(raw, problems))
+    }
+
+    /// How the server introduces itself.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.contents.server
+    }
+
+    /// How a backend session is opened, where the backend has sessions.
+    #[must_use]
+    pub fn session(&self) -> Option<&SessionRecipe> {
+        self.contents.session.as_ref()
+    }
+
+    /// The statuses that mean that a session is stale.
+    #[must_use]
+    pub fn stale(&self) -> &[u16] {
+        &self.contents.stale
+    }
+
+    /// The entities, in catalogue order.
+    #[must_use]
+    pub fn entities(&self) -> &[Entity] {
+        &self.contents.entities
+    }
+
+    /// The tools, in catalogue order: the same order in every list.
+    #[must_use]
+    pub fn tools(&self) -> &[Tool] {
+        &self.contents.tools
+    }
+
+    /// The tool of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Tool> {
+        self.contents.tools.get(*self.index.get(name)?)
+    }
+
+    /// What could be better without being wrong.
+    #[must_use]
+    pub fn lints(&self) -> &Problems {
+        &self.lints
+    }
+}
+
+impl std::fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Catalogue({} tools)", self.contents.tools.len())
+    }
+}
+
+/// The JSON Schema of `tools.yaml`, for editors.
+#[must_use]
+pub fn schema() -> Value {
+    schemars::schema_for!(raw::RawCatalogue).to_value()
+}

@@ -1,0 +1,523 @@
+//! Raw catalogue → finished catalogue: what entities and operations mean together, and every problem in that.
+
+use std::{collections::HashMap, sync::Arc};
+
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::{
+    Contents, Entity, Server,
+    arguments::RESERVED,
+    entity::{Action, Reference, ReferenceTarget},
+    expand::{self, Scene},
+    operations,
+    path_template::PathTemplate,
+    problem::{At, Problem},
+    raw::{
+        Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawScopes, RawServer, RawSession,
+    },
+    session::{InvalidPointer, SessionClose, SessionRecipe},
+    shape::{self, Property},
+    tool::{Subject, Tool},
+    yaml::Placed,
+};
+
+/// The statuses with which the original backend says "your session is stale" (contract §2.2, §2.3).
+const STALE: [u16; 2] = [428, 409];
+
+/// Checks and expands everything; what comes back is complete only where no problem is an error.
+pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Contents {
+    let operations = operations::table(raw.operations, problems);
+    let names: Vec<&str> = raw
+        .entities
+        .iter()
+        .map(|(name, _)| name.value.as_str())
+        .collect();
+    let session = raw.backend.session.as_ref();
+    let mut tools = Tools {
+        scopes: &raw.scopes,
+        has_sessions: session.is_some(),
+        names: HashMap::new(),
+        tools: Vec::new(),
+    };
+    let mut entities = Vec::new();
+    for (name, entity) in &raw.entities {
+        let model = model(name, entity, &names, problems);
+        tools.add_entity(&model, entity, &operations, problems);
+        entities.push(model.entity);
+    }
+    for (name, stanza) in &raw.tools {
+        let scene = tools.scene(name.clone(), None);
+        let tool = expand::tool(scene, stanza, problems);
+        tools.add(name, tool, problems);
+    }
+    if tools.tools.is_empty() && problems.is_empty() {
+        problems.push(
+            Problem::error(raw.version.at, "the catalogue declares no tool")
+                .hint("add `entities:` or `tools:`"),
+        );
+    }
+    Contents {
+        server: server(&raw.server),
+        session: session.and_then(|session| recipe(session, problems)),
+        stale: stale(&raw.backend),
+        entities,
+        tools: tools.tools,
+    }
+}
+
+fn server(raw: &RawServer) -> Server {
+    let text = |text: &Option<Placed<String>>| text.as_ref().map(|text| text.value.clone());
+    Server {
+        name: text(&raw.name).unwrap_or_else(|| "toolbridge".to_owned()),
+        title: text(&raw.title),
+        instructions: text(&raw.instructions),
+    }
+}
+
+fn stale(raw: &RawBackend) -> Vec<u16> {
+    match &raw.stale {
+        Some(statuses) => statuses.iter().map(|status| status.value).collect(),
+        None => STALE.to_vec(),
+    }
+}
+
+/// An entity with what only its tools need.
+struct Model {
+    entity: Entity,
+    name: Placed<String>,
+    description: String,
+    fields: Vec<Property>,
+    field_places: Vec<(String, At)>,
+    /// Names of the parameters that must name an existing record.
+    references: Vec<String>,
+}
+
+fn model(
+    name: &Placed<String>,
+    raw: &RawEntity,
+    entities: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Model {
+    if raw.path.at != At::default()
+        && let Err(error) = fixed_path(&raw.path.value)
+    {
+        let what = format!("bad path `{}`: {error}", raw.path.value);
+        problems.push(Problem::error(raw.path.at, what));
+    }
+    let description = raw
+        .description
+        .as_ref()
+        .map(|text| text.value.trim().to_owned());
+    if description.as_ref().is_none_or(String::is_empty) {
+        problems.push(
+            Problem::lint(
+                name.at,
+                format!("entity `{}` has no description", name.value),
+            )
+            .hint("one line for the model: what a record of this kind is"),
+        );
+    }
+    let fields = shape::properties(&raw.fields, problems);
+    reserved_names(&raw.fields, problems);
+    let references = references(raw, entities, problems);
+    Model {
+        entity: Entity {
+            name: name.value.clone(),
+            plural: plural(name, raw),
+            path: raw.path.value.clone(),
+            actions: actions(raw),
+            archive: raw
+                .archive
+                .as_ref()
+                .map(|a| sets(&a.sets))
+                .unwrap_or_default(),
+            references: references
+                .iter()
+                .map(|(_, reference)| reference.clone())
+                .collect(),
+        },
+        name: name.clone(),
+        description: description.unwrap_or_default(),
+        field_places: raw
+            .fields
+            .iter()
+            .map(|(n, _)| (n.value.clone(), n.at))
+            .collect(),
+        references: references.into_iter().map(|(name, _)| name).collect(),
+        fields,
+    }
+}
+
+/// A collection path: no holes.
+fn fixed_path(text: &str) -> Result<(), String> {
+    let path: PathTemplate = text.parse().map_err(|error| format!("{error}"))?;
+    match path.placeholders().next() {
+        Some(hole) => Err(format!("`{{{hole}}}` belongs into an operation's request")),
+        None => Ok(()),
+    }
+}
+
+fn plural(name: &Placed<String>, raw: &RawEntity) -> String {
+    match &raw.plural {
+        Some(plural) => plural.value.clone(),
+        None => format!("{}s", name.value),
+    }
+}
+
+fn reserved_names(fields: &Named<super::raw::RawParameter>, problems: &mut Vec<Problem>) {
+    for (name, raw) in fields {
+        let wire = raw.wire.as_ref().unwrap_or(name);
+        if let Some(word) = RESERVED
+            .iter()
+            .find(|word| name.value == **word || wire.value == **word)
+        {
+            let at = if name.value == **word {
+                name.at
+            } else {
+                wire.at
+            };
+            problems.push(
+                Problem::error(at, format!("`{word}` is a reserved field name"))
+                    .hint("the backend keeps it itself; choose another name"),
+            );
+        }
+    }
+}
+
+fn actions(raw: &RawEntity) -> Vec<Action> {
+    raw.actions
+        .iter()
+        .map(|(name, action)| Action {
+            name: name.value.clone(),
+            description: action
+                .description
+                .as_ref()
+                .map(|d| d.value.clone())
+                .unwrap_or_default(),
+            sets: sets(&action.sets),
+        })
+        .collect()
+}
+
+fn sets(named: &Named<Value>) -> Map<String, Value> {
+    named
+        .iter()
+        .map(|(name, value)| (name.value.clone(), value.clone()))
+        .collect()
+}
+
+fn references(
+    raw: &RawEntity,
+    entities: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, Reference)> {
+    let mut references = Vec::new();
+    for (name, field) in &raw.fields {
+        let Some(target) = &field.references else {
+            continue;
+        };
+        let sibling = raw
+            .fields
+            .iter()
+            .find(|(sibling, _)| sibling.value == target.value);
+        let found = if entities.contains(&target.value.as_str()) {
+            Some(ReferenceTarget::Entity(target.value.clone()))
+        } else {
+            sibling.map(|(sibling, choice)| ReferenceTarget::Field {
+                wire: choice.wire.as_ref().unwrap_or(sibling).value.clone(),
+                entities: choice
+                    .choices
+                    .iter()
+                    .flatten()
+                    .filter_map(|choice| Some(choice.value.as_str()?.to_owned()))
+                    .collect(),
+            })
+        };
+        match found {
+            Some(target) => references.push((
+                name.value.clone(),
+                Reference {
+                    wire: field.wire.as_ref().unwrap_or(name).value.clone(),
+                    target,
+                },
+            )),
+            None => problems.push(
+                Problem::error(
+                    target.at,
+                    format!("`{}` is neither an entity nor a field", target.value),
+                )
+                .suggest(&target.value, entities.iter().copied())
+                .or_hint("name the entity, or the field that says which entity it is"),
+            ),
+        }
+    }
+    references
+}
+
+/// The tools so far, and what all of them share.
+struct Tools<'a> {
+    scopes: &'a RawScopes,
+    has_sessions: bool,
+    names: HashMap<String, At>,
+    tools: Vec<Tool>,
+}
+
+impl<'a> Tools<'a> {
+    fn scene<'s>(&self, name: Placed<String>, subject: Option<Subject>) -> Scene<'s>
+    where
+        'a: 's,
+    {
+        Scene {
+            name,
+            fields: &[],
+            takes_fields: false,
+            actions: &[],
+            words: Vec::new(),
+            subject,
+            scopes: self.scopes,
+            has_sessions: self.has_sessions,
+        }
+    }
+
+    fn add(&mut self, name: &Placed<String>, tool: Option<Tool>, problems: &mut Vec<Problem>) {
+        if let Some(first) = self.names.get(&name.value) {
+            let what = format!("tool `{}` exists already", name.value);
+            problems.push(
+                Problem::error(name.at, what)
+                    .hint(format!("the first one comes from line {}", first.line)),
+            );
+            return;
+        }
+        self.names.insert(name.value.clone(), name.at);
+        self.tools.extend(tool);
+    }
+
+    fn add_entity(
+        &mut self,
+        model: &Model,
+        raw: &RawEntity,
+        operations: &Named<RawOperation>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let chosen = chosen(raw, operations, problems);
+        let tool_name = |wanted: &str| {
+            let (_, operation, _) = chosen.iter().find(|(name, _, _)| *name == wanted)?;
+            Some(tool_name(model, wanted, operation))
+        };
+        let subject = Subject {
+            label: model.entity.label(),
+            get: tool_name("get"),
+            list: tool_name("list"),
+            references: model.references.clone(),
+        };
+        let actions: Vec<_> = model
+            .entity
+            .actions
+            .iter()
+            .map(|action| (action.name.clone(), action.description.clone()))
+            .collect();
+        for (operation_name, operation, at) in &chosen {
+            let takes_fields = operation.fields.as_ref().is_some_and(|flag| flag.value);
+            clashes(model, operation_name, operation, takes_fields, problems);
+            needs_actions(model, operation_name, operation, *at, problems);
+            let name = Placed::new(
+                self::tool_name(model, operation_name, operation),
+                model.name.at,
+            );
+            let scene = Scene {
+                fields: &model.fields,
+                takes_fields,
+                actions: &actions,
+                words: words(model),
+                ..self.scene(name.clone(), Some(subject.clone()))
+            };
+            let tool = expand::tool(scene, &operation.stanza, problems);
+            self.add(&name, tool, problems);
+        }
+    }
+}
+
+/// The operations an entity has, each with the place where it was chosen.
+fn chosen<'o>(
+    raw: &RawEntity,
+    operations: &'o Named<RawOperation>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(&'o str, &'o RawOperation, Option<At>)> {
+    let Some(wanted) = &raw.operations else {
+        let all = operations.iter();
+        return all
+            .map(|(name, operation)| (name.value.as_str(), operation, None))
+            .collect();
+    };
+    let mut chosen: Vec<(&str, &RawOperation, Option<At>)> = Vec::new();
+    for want in wanted {
+        let known = operations.iter().find(|(name, _)| name.value == want.value);
+        match known {
+            Some((name, _)) if chosen.iter().any(|(given, _, _)| *given == name.value) => {
+                problems.push(Problem::error(
+                    want.at,
+                    format!("`{}` is given twice", want.value),
+                ));
+            }
+            Some((name, operation)) => chosen.push((&name.value, operation, Some(want.at))),
+            None => problems.push(
+                Problem::error(want.at, format!("unknown operation `{}`", want.value))
+                    .suggest(
+                        &want.value,
+                        operations.iter().map(|(name, _)| name.value.as_str()),
+                    )
+                    .or_hint("`toolbridge operations` prints the ones there are"),
+            ),
+        }
+    }
+    chosen
+}
+
+/// A field must not have the name of one of the operation's own parameters.
+fn clashes(
+    model: &Model,
+    name: &str,
+    operation: &RawOperation,
+    takes_fields: bool,
+    problems: &mut Vec<Problem>,
+) {
+    if !takes_fields {
+        return;
+    }
+    for (parameter, _) in &operation.stanza.parameters {
+        let field = model
+            .field_places
+            .iter()
+            .find(|(field, _)| *field == parameter.value);
+        if let Some((field, at)) = field
+            && !RESERVED.contains(&field.as_str())
+        {
+            problems.push(
+                Problem::error(*at, format!("`{field}` is a reserved field name"))
+                    .hint(format!("operation `{name}` has a parameter of that name")),
+            );
+        }
+    }
+}
+
+fn needs_actions(
+    model: &Model,
+    name: &str,
+    operation: &RawOperation,
+    at: Option<At>,
+    problems: &mut Vec<Problem>,
+) {
+    let wants = operation
+        .stanza
+        .parameters
+        .iter()
+        .any(|(_, parameter)| parameter.actions);
+    if wants && model.entity.actions.is_empty() {
+        let entity = &model.entity.name;
+        problems.push(
+            Problem::error(
+                at.unwrap_or(model.name.at),
+                format!("entity `{entity}` has operation `{name}` but no `actions`"),
+            )
+            .hint(format!(
+                "add `actions:`, or leave `{name}` out of its `operations`"
+            )),
+        );
+    }
+}
+
+fn tool_name(model: &Model, operation_name: &str, operation: &RawOperation) -> String {
+    let pattern = match &operation.tool {
+        Some(pattern) => pattern.value.clone(),
+        None => format!("{operation_name}_{{name}}"),
+    };
+    pattern
+        .replace("{name}", &model.entity.name)
+        .replace("{plural}", &model.entity.plural)
+}
+
+fn words(model: &Model) -> Vec<(&'static str, String)> {
+    let archive: Vec<_> = model
+        .entity
+        .archive
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    vec![
+        ("name", model.entity.name.clone()),
+        ("plural", model.entity.plural.clone()),
+        ("entity", model.entity.label()),
+        ("entities", model.entity.plural.replace('_', " ")),
+        ("path", model.entity.path.clone()),
+        ("about", model.description.clone()),
+        ("archive", archive.join(", ")),
+    ]
+}
+
+fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<SessionRecipe> {
+    let before = problems.len();
+    let mut headers = Vec::new();
+    for (name, pointer) in &raw.headers {
+        let header = name.value.parse().map_err(|_| {
+            problems.push(Problem::error(
+                name.at,
+                format!("`{}` is no header name", name.value),
+            ));
+        });
+        let pointer = pointer.value.parse().map_err(|error: InvalidPointer| {
+            let what = format!("bad JSON Pointer `{}`", pointer.value);
+            problems.push(Problem::error(pointer.at, what).hint(error.to_string()));
+        });
+        if let (Ok(header), Ok(pointer)) = (header, pointer) {
+            headers.push((header, pointer));
+        }
+    }
+    let open = session_request(&raw.open, problems);
+    let close = raw
+        .close
+        .as_ref()
+        .map(|close| session_close(close, problems));
+    (problems.len() == before).then_some(())?;
+    let (method, target) = open?;
+    Some(SessionRecipe {
+        method,
+        target,
+        success: Arc::new([200, 201]),
+        headers,
+        close: close.flatten(),
+    })
+}
+
+fn session_request(raw: &Placed<String>, problems: &mut Vec<Problem>) -> Option<(Method, String)> {
+    let found = expand::request_line(&raw.value).and_then(|(method, path)| {
+        let target = path.fill(|_| None);
+        let target = target.ok_or("opening a session takes no placeholders".to_owned())?;
+        Ok((method, target))
+    });
+    found
+        .map_err(|what| problems.push(Problem::error(raw.at, what)))
+        .ok()
+}
+
+fn session_close(raw: &Placed<String>, problems: &mut Vec<Problem>) -> Option<SessionClose> {
+    let found = raw
+        .value
+        .split_once(' ')
+        .ok_or("a method and a target, `DELETE /v1/sessions/{/id}`".to_owned())
+        .and_then(|(method, target)| {
+            Ok(SessionClose {
+                method: expand::method(method)?,
+                target: target
+                    .trim()
+                    .parse()
+                    .map_err(|error| format!("bad target: {error}"))?,
+            })
+        });
+    found
+        .map_err(|what| problems.push(Problem::error(raw.at, what)))
+        .ok()
+}

@@ -1,0 +1,496 @@
+//! Stanza → finished tool, once at load: path parsed, places decided, schemas made, validator compiled, texts filled
+//! in. In: a raw tool (free-form, or an operation seen from one entity). Out: a [`Tool`], or problems.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+use serde_json::{Map, Value, json};
+
+use super::{
+    operations::in_file,
+    path_template::PathTemplate,
+    plan::Effect,
+    problem::{At, Problem},
+    raw::{EFFECTS, PLACES, RESULTS, RawParameter, RawScopes, RawTool},
+    shape::{self, Kind, Property, Shape},
+    tool::{Annotations, Parameter, Place, Request, ResultShape, Subject, Tool, has_body},
+    yaml::Placed,
+};
+
+/// Headers that carry identity or framing: no catalogue may set them.
+const FORBIDDEN_HEADERS: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What surrounds a stanza.
+pub(super) struct Scene<'a> {
+    /// The tool's name; its place stands in for places in the built-in operations.
+    pub(super) name: Placed<String>,
+    /// The entity's fields, where the operation takes them.
+    pub(super) fields: &'a [Property],
+    /// Whether the fields are parameters of the tool itself.
+    pub(super) takes_fields: bool,
+    /// The entity's actions with their descriptions.
+    pub(super) actions: &'a [(String, String)],
+    /// Placeholders of texts and the request: `{name}` and what it stands for.
+    pub(super) words: Vec<(&'static str, String)>,
+    pub(super) subject: Option<Subject>,
+    pub(super) scopes: &'a RawScopes,
+    pub(super) has_sessions: bool,
+}
+
+/// The finished tool; `None` where its request cannot be made sense of.
+pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>) -> Option<Tool> {
+    let before = problems.len();
+    let name = scene.checked_name(problems);
+    let (method, path) = scene.request(raw, problems)?;
+    let parameters = scene.parameters(raw, &method, &path, problems);
+    let effect = scene.effect(raw, &method, problems);
+    let input_schema = input_schema(&parameters);
+    let result = scene.result(raw, problems);
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&Value::Object(input_schema.clone()))
+        .map_err(|error| {
+            let what = format!("the input schema cannot be compiled: {}", error.masked());
+            problems.push(Problem::error(scene.name.at, what));
+        })
+        .ok()?;
+    let (title, description) = scene.texts(raw, problems);
+    (problems.len() == before || problems.iter().skip(before).all(is_lint)).then_some(())?;
+    let success = raw.success.as_ref().map_or_else(
+        || vec![200, 201, 202, 204],
+        |statuses| statuses.iter().map(|status| status.value).collect(),
+    );
+    Some(Tool {
+        name,
+        title,
+        description,
+        effect,
+        annotations: annotations(raw, effect),
+        scopes: scene.scopes(raw, effect),
+        input_schema: Arc::new(input_schema),
+        output_schema: Arc::new(output_schema(result)),
+        result,
+        request: Request {
+            method,
+            path,
+            session: raw.session.as_ref().is_none_or(|flag| flag.value) && scene.has_sessions,
+            success: success.into(),
+        },
+        subject: scene.subject,
+        parameters,
+        validator,
+    })
+}
+
+fn is_lint(problem: &Problem) -> bool {
+    problem.severity == super::problem::Severity::Lint
+}
+
+impl Scene<'_> {
+    fn at(&self, at: At) -> At {
+        in_file(at, self.name.at)
+    }
+
+    fn checked_name(&self, problems: &mut Vec<Problem>) -> String {
+        let name = &self.name.value;
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+            let what = format!("`{name}` is no tool name");
+            problems
+                .push(Problem::error(self.name.at, what).hint(
+                    "1 to 64 lower-case letters, digits and `_`: every client accepts those",
+                ));
+        }
+        name.clone()
+    }
+
+    /// `{name}` and its like filled in.
+    fn filled(&self, text: &str) -> String {
+        self.words
+            .iter()
+            .fold(text.to_owned(), |text, (word, value)| {
+                text.replace(&format!("{{{word}}}"), value)
+            })
+    }
+
+    fn request(
+        &self,
+        raw: &RawTool,
+        problems: &mut Vec<Problem>,
+    ) -> Option<(Method, PathTemplate)> {
+        let Some(request) = &raw.request else {
+            let what = format!("tool `{}` has no `request`", self.name.value);
+            problems.push(Problem::error(self.name.at, what).hint("request: GET /v1/…"));
+            return None;
+        };
+        let at = self.at(request.at);
+        request_line(&self.filled(&request.value))
+            .map_err(|what| problems.push(Problem::error(at, what)))
+            .ok()
+    }
+
+    fn effect(&self, raw: &RawTool, method: &Method, problems: &mut Vec<Problem>) -> Effect {
+        let Some(effect) = &raw.effect else {
+            let what = format!("tool `{}` does not say its `effect`", self.name.value);
+            problems
+                .push(Problem::error(self.name.at, what).hint("effect: read, or effect: write"));
+            return Effect::Write;
+        };
+        match effect.value.as_str() {
+            "read" => Effect::Read,
+            "write" if *method == Method::GET => {
+                let what = "a GET request does not write";
+                problems.push(Problem::error(self.at(effect.at), what).hint("effect: read"));
+                Effect::Write
+            }
+            "write" => Effect::Write,
+            unknown => {
+                problems.push(
+                    Problem::error(self.at(effect.at), format!("unknown effect `{unknown}`"))
+                        .suggest(unknown, EFFECTS.iter().copied())
+                        .or_hint("effects: read, write"),
+                );
+                Effect::Write
+            }
+        }
+    }
+
+    fn result(&self, raw: &RawTool, problems: &mut Vec<Problem>) -> ResultShape {
+        match raw.result.as_ref().map(|result| result.value.as_str()) {
+            None | Some("any") => ResultShape::Any,
+            Some("item") => ResultShape::Item,
+            Some("list") => ResultShape::List,
+            Some(unknown) => {
+                let at = self.at(raw.result.as_ref().map(|r| r.at).unwrap_or_default());
+                problems.push(
+                    Problem::error(at, format!("unknown result `{unknown}`"))
+                        .suggest(unknown, RESULTS.iter().copied())
+                        .or_hint("results: item, list, any"),
+                );
+                ResultShape::Any
+            }
+        }
+    }
+
+    fn texts(&self, raw: &RawTool, problems: &mut Vec<Problem>) -> (String, String) {
+        let text = |text: &Option<Placed<String>>| text.as_ref().map(|t| self.filled(&t.value));
+        let description = text(&raw.description).filter(|text| !text.trim().is_empty());
+        if description.is_none() {
+            let what = format!("tool `{}` has no description", self.name.value);
+            problems.push(
+                Problem::lint(self.name.at, what).hint(
+                    "a model chooses tools by their descriptions: say what it does and returns",
+                ),
+            );
+        }
+        let title = text(&raw.title).unwrap_or_else(|| self.name.value.replace('_', " "));
+        (title, description.unwrap_or_default().trim().to_owned())
+    }
+
+    fn scopes(&self, raw: &RawTool, effect: Effect) -> Vec<String> {
+        let by_effect = match effect {
+            Effect::Read => &self.scopes.read,
+            Effect::Write => &self.scopes.write,
+        };
+        let mut scopes: Vec<String> = Vec::new();
+        for scope in by_effect.iter().chain(&raw.scopes) {
+            if !scopes.contains(&scope.value) {
+                scopes.push(scope.value.clone());
+            }
+        }
+        scopes
+    }
+
+    /// Path parameters first, then the entity's fields, then the rest.
+    fn parameters(
+        &self,
+        raw: &RawTool,
+        method: &Method,
+        path: &PathTemplate,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Parameter> {
+        let mut own = Vec::new();
+        for (name, definition) in &raw.parameters {
+            own.extend(self.parameter(name, definition, (method, path), problems));
+        }
+        for hole in path.placeholders() {
+            if !raw.parameters.iter().any(|(name, _)| name.value == hole) {
+                let at = raw
+                    .request
+                    .as_ref()
+                    .map(|request| request.at)
+                    .unwrap_or_default();
+                let what = format!("placeholder `{{{hole}}}` has no parameter");
+                let known = raw.parameters.iter().map(|(name, _)| name.value.as_str());
+                problems.push(
+                    Problem::error(self.at(at), what)
+                        .suggest(hole, known)
+                        .or_hint(format!("add `{hole}` under `parameters`")),
+                );
+            }
+        }
+        let fields = self
+            .fields
+            .iter()
+            .filter(|_| self.takes_fields)
+            .map(|field| Parameter {
+                property: field.clone(),
+                place: Place::Body,
+                omit: None,
+                keeps_null: true,
+            });
+        let (mut parameters, rest): (Vec<_>, Vec<_>) = own
+            .into_iter()
+            .partition(|parameter| parameter.place == Place::Path);
+        parameters.extend(fields);
+        parameters.extend(rest);
+        parameters
+    }
+
+    fn parameter(
+        &self,
+        name: &Placed<String>,
+        raw: &RawParameter,
+        (method, path): (&Method, &PathTemplate),
+        problems: &mut Vec<Problem>,
+    ) -> Option<Parameter> {
+        let at = self.at(name.at);
+        let named = vec![(Placed::new(name.value.clone(), at), raw.clone())];
+        let mut property = shape::properties(&named, problems).pop()?;
+        let in_path = path.placeholders().any(|hole| hole == name.value);
+        let place = self.place(at, raw, (method, in_path), problems)?;
+        if self.takes_fields && self.fields.iter().any(|field| field.name == property.name) {
+            return None; // reported where the field is declared
+        }
+        if raw.fields {
+            self.offer_fields(&mut property);
+        }
+        if raw.actions {
+            self.offer_actions(&mut property);
+        }
+        placeable(at, &property, &place, problems);
+        let omit = raw.omit.as_ref();
+        Some(Parameter {
+            omit: omit.and_then(|omit| shape::fitting(&property.shape, "omit", omit, problems)),
+            keeps_null: self.subject.is_none() && place == Place::Body,
+            property,
+            place,
+        })
+    }
+
+    /// The entity's fields inside an object, none required, no defaults: what is left out is not touched.
+    fn offer_fields(&self, property: &mut Property) {
+        if let Kind::Object { properties, .. } = &mut property.shape.kind {
+            properties.extend(self.fields.iter().map(|field| Property {
+                required: false,
+                shape: Shape {
+                    default: None,
+                    ..field.shape.clone()
+                },
+                ..field.clone()
+            }));
+        }
+    }
+
+    fn offer_actions(&self, property: &mut Property) {
+        property.shape.choices = self.actions.iter().map(|(name, _)| json!(name)).collect();
+        let told: Vec<_> = self
+            .actions
+            .iter()
+            .filter(|(_, description)| !description.is_empty())
+            .map(|(name, description)| format!("{name}: {description}"))
+            .collect();
+        if !told.is_empty() {
+            property.shape.description = Some(told.join("; "));
+        }
+    }
+
+    fn place(
+        &self,
+        at: At,
+        raw: &RawParameter,
+        (method, in_path): (&Method, bool),
+        problems: &mut Vec<Problem>,
+    ) -> Option<Place> {
+        let at = raw.place.as_ref().map_or(at, |place| self.at(place.at));
+        let mut refuse = |what: &str, hint: &str| {
+            problems.push(Problem::error(at, what).hint(hint));
+            None
+        };
+        match raw.place.as_ref().map(|place| place.value.as_str()) {
+            None | Some("path") if in_path => Some(Place::Path),
+            Some("path") => refuse(
+                "the parameter is not used: the request has no such placeholder",
+                "name it in the request's path, or say `in: query`",
+            ),
+            Some(_) if in_path => refuse("the parameter is a placeholder of the path", "in: path"),
+            None if !has_body(method) => refuse(
+                "the parameter is not used: it is not in the path, and the request has no body",
+                "say `in: query` or `in: header`, or name it in the path",
+            ),
+            Some("body") if !has_body(method) => refuse(
+                "a request of this method has no body",
+                "use POST, PUT or PATCH, or say `in: query`",
+            ),
+            None | Some("body") if raw.merge => Some(Place::Merged),
+            None | Some("body") => Some(Place::Body),
+            Some("query") => Some(Place::Query),
+            Some("header") => self.header(at, raw, problems),
+            Some(unknown) => {
+                problems.push(
+                    Problem::error(at, format!("unknown place `{unknown}`"))
+                        .suggest(unknown, PLACES.iter().copied())
+                        .or_hint(format!("places: {}", PLACES.join(", "))),
+                );
+                None
+            }
+        }
+    }
+
+    fn header(&self, at: At, raw: &RawParameter, problems: &mut Vec<Problem>) -> Option<Place> {
+        let Some(wire) = &raw.wire else {
+            problems.push(
+                Problem::error(at, "a header parameter has no `wire` name").hint("wire: If-Match"),
+            );
+            return None;
+        };
+        let name = HeaderName::try_from(wire.value.as_str())
+            .ok()
+            .filter(|name| {
+                let name = name.as_str();
+                !FORBIDDEN_HEADERS.contains(&name)
+                    && ![
+                        "x-tb-",
+                        "x-sync-",
+                        "x-debug-",
+                        "x-forwarded-",
+                        "proxy-",
+                        "x-correlation-",
+                    ]
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+            });
+        match name {
+            Some(name) => Some(Place::Header(name)),
+            None => {
+                let what = format!("`{}` cannot be a parameter's header", wire.value);
+                problems.push(
+                    Problem::error(self.at(wire.at), what)
+                        .hint("identity, session and framing headers are the sidecar's own"),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// Only one-line values fit into a path or header; a query repeats a list, and has no form for objects.
+fn placeable(at: At, property: &Property, place: &Place, problems: &mut Vec<Problem>) {
+    let kind = &property.shape.kind;
+    let fits = match place {
+        Place::Path | Place::Header(_) => !matches!(kind, Kind::Array(_) | Kind::Object { .. }),
+        Place::Query => match kind {
+            Kind::Object { .. } => false,
+            Kind::Array(items) => !matches!(items.kind, Kind::Array(_) | Kind::Object { .. }),
+            _ => true,
+        },
+        Place::Merged => matches!(kind, Kind::Object { .. }),
+        Place::Body => true,
+    };
+    let name = &property.name;
+    if !fits {
+        let what = format!("`{name}` is a {} and does not fit there", kind.word());
+        problems.push(Problem::error(at, what));
+    }
+    if *place == Place::Path && !property.required {
+        let what = format!("`{name}` is in the path, so it must be required");
+        problems.push(Problem::error(at, what).hint("required: true"));
+    }
+}
+
+/// `GET /v1/notes/{uid}`.
+pub(super) fn request_line(text: &str) -> Result<(Method, PathTemplate), String> {
+    let mut words = text.split_ascii_whitespace();
+    let (Some(verb), Some(path), None) = (words.next(), words.next(), words.next()) else {
+        return Err(format!(
+            "`{text}` is no request: a method and a path, `GET /v1/notes`"
+        ));
+    };
+    let path = path
+        .parse()
+        .map_err(|error| format!("bad path `{path}`: {error}"))?;
+    Ok((method(verb)?, path))
+}
+
+/// The methods a request may have.
+pub(super) fn method(word: &str) -> Result<Method, String> {
+    [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ]
+    .into_iter()
+    .find(|known| known.as_str() == word)
+    .ok_or_else(|| format!("unknown method `{word}`: GET, POST, PUT, PATCH or DELETE"))
+}
+
+fn annotations(raw: &RawTool, effect: Effect) -> Annotations {
+    let read = effect == Effect::Read;
+    let flag =
+        |flag: &Option<Placed<bool>>, otherwise| flag.as_ref().map_or(otherwise, |f| f.value);
+    Annotations {
+        read_only: read,
+        destructive: !read && flag(&raw.annotations.destructive, true),
+        idempotent: flag(&raw.annotations.idempotent, read),
+        open_world: flag(&raw.annotations.open_world, false),
+    }
+}
+
+fn input_schema(parameters: &[Parameter]) -> Map<String, Value> {
+    let object = Shape {
+        kind: Kind::Object {
+            properties: parameters.iter().map(|p| p.property.clone()).collect(),
+            additional: false,
+        },
+        ..Shape::text()
+    };
+    match object.json_schema() {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    }
+}
+
+/// The three shapes of a result. Roots are objects: revisions before 2026-07-28 accept nothing else. They promise
+/// which keys are there and no more: said forty times, each type would cost a model 250 tokens of every tool list.
+fn output_schema(result: ResultShape) -> Map<String, Value> {
+    let item = json!({
+        "type": "object",
+        "required": ["uid", "version", "updatedAt", "deletedAt", "payload"]
+    });
+    let schema = match result {
+        ResultShape::Item => item,
+        ResultShape::List => json!({
+            "type": "object",
+            "properties": { "items": { "type": "array", "items": item } },
+            "required": ["items", "nextCursor"]
+        }),
+        ResultShape::Any => json!({ "type": "object" }),
+    };
+    match schema {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    }
+}
