@@ -99,12 +99,7 @@ fn model(
     entities: &[&str],
     problems: &mut Vec<Problem>,
 ) -> Model {
-    if raw.path.at != At::default()
-        && let Err(error) = fixed_path(&raw.path.value)
-    {
-        let what = format!("bad path `{}`: {error}", raw.path.value);
-        problems.push(Problem::error(raw.path.at, what));
-    }
+    let path = collection_path(&raw.path, problems);
     let description = raw
         .description
         .as_ref()
@@ -125,7 +120,7 @@ fn model(
         entity: Entity {
             name: name.value.clone(),
             plural: plural(name, raw),
-            path: raw.path.value.clone(),
+            path,
             actions: actions(raw),
             archive: raw
                 .archive
@@ -149,12 +144,27 @@ fn model(
     }
 }
 
-/// A collection path: no holes.
-fn fixed_path(text: &str) -> Result<(), String> {
-    let path: PathTemplate = text.parse().map_err(|error| format!("{error}"))?;
-    match path.placeholders().next() {
-        Some(hole) => Err(format!("`{{{hole}}}` belongs into an operation's request")),
-        None => Ok(()),
+/// A path without holes. A bad one is reported here, once, and replaced, so that the requests made from it say nothing.
+fn collection_path(raw: &Placed<String>, problems: &mut Vec<Problem>) -> String {
+    let bad = |why: String| Problem::error(raw.at, format!("bad path `{}`: {why}", raw.value));
+    let instead = || "/bad".to_owned();
+    if raw.at == At::default() {
+        return instead();
+    }
+    match raw.value.parse::<PathTemplate>() {
+        Ok(path) => match path.placeholders().next() {
+            Some(hole) => {
+                problems.push(bad(format!(
+                    "`{{{hole}}}` belongs into an operation's request"
+                )));
+                instead()
+            }
+            None => raw.value.clone(),
+        },
+        Err(error) => {
+            problems.push(bad(error.to_string()));
+            instead()
+        }
     }
 }
 
