@@ -1,5 +1,187 @@
 //! Caller → identity: everything a backend request must carry. No backend request exists without one.
+//! In: a verified caller. Out: an [`Identity`], which only [`Identities::of`] makes, and whose headers are written from
+//! nothing for every request. Nothing that a client sent can become, join or replace one of these headers.
 
+pub mod signature;
 pub mod tenant;
 
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+
+use crate::auth::{BearerToken, Caller};
+
+pub use signature::{InvalidSecret, Signer};
 pub use tenant::TenantId;
+
+const TENANT: HeaderName = HeaderName::from_static("x-tb-tenant-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-tb-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-tb-signature");
+
+/// The headers that say in whose name a request is made: an identity sets them, nobody else may.
+pub const IDENTITY_HEADERS: [HeaderName; 4] = [AUTHORIZATION, TENANT, TIMESTAMP, SIGNATURE];
+
+/// Where the tenant of a call comes from.
+#[derive(Clone, Debug)]
+pub enum TenantSource {
+    /// This process serves one tenant: whoever has a token for it works in that tenant.
+    Fixed(TenantId),
+}
+
+/// Why a caller has no identity at the backend.
+///
+/// Nothing can go wrong with a fixed tenant and a forwarded token, so there is no value of it yet; sources that ask
+/// somebody else bring the variants.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {}
+
+/// Makes identities: the tenant's source and, where the backend wants signed tenant headers, the signer.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    tenant: TenantSource,
+    signer: Option<Arc<Signer>>,
+}
+
+impl Identities {
+    /// Without a signer the tenant header goes unsigned (contract §4.2); with one it is signed too (§4.1).
+    #[must_use]
+    pub fn new(tenant: TenantSource, signer: Option<Signer>) -> Self {
+        Self {
+            tenant,
+            signer: signer.map(Arc::new),
+        }
+    }
+
+    /// The identity of a verified caller.
+    ///
+    /// # Errors
+    /// None while the tenant is fixed; see [`IdentityError`].
+    #[expect(
+        clippy::unused_async,
+        reason = "a tenant that is looked up and a token that is exchanged are answers of the network"
+    )]
+    pub async fn of(&self, caller: &Caller) -> Result<Identity, IdentityError> {
+        let TenantSource::Fixed(tenant) = &self.tenant;
+        Ok(Identity {
+            caller: caller.clone(),
+            tenant: tenant.clone(),
+            token: backend_token(caller),
+            signer: self.signer.clone(),
+        })
+    }
+}
+
+/// A caller with the tenant it may act for and the token the backend takes from it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    caller: Caller,
+    tenant: TenantId,
+    token: Option<BearerToken>,
+    signer: Option<Arc<Signer>>,
+}
+
+impl Identity {
+    /// Who is calling.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// In whose name.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The identity headers of one request at the Unix time `now`; ask again for the next request, never keep them.
+    #[must_use]
+    pub fn headers(&self, now: Duration) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(16);
+        if let Some(token) = &self.token {
+            headers.insert(AUTHORIZATION, token.authorization());
+        }
+        headers.insert(TENANT, self.tenant.header());
+        if let Some(signer) = &self.signer {
+            let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            let timestamp = HeaderValue::from(millis);
+            headers.insert(SIGNATURE, signer.sign(&self.tenant, &timestamp));
+            headers.insert(TIMESTAMP, timestamp);
+        }
+        headers
+    }
+}
+
+/// The token the backend gets: the caller's own, byte for byte; nobody's where the caller has none.
+fn backend_token(caller: &Caller) -> Option<BearerToken> {
+    caller.token().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::SecretString;
+
+    use super::{Identities, Identity, Signer, TenantSource};
+    use crate::auth::Caller;
+
+    const AT: Duration = Duration::from_millis(1_700_000_000_000);
+
+    async fn identity(token: Option<&str>, secret: Option<&str>) -> Identity {
+        let signer = secret.map(|secret| Signer::new(&SecretString::from(secret)).unwrap());
+        let tenant = TenantSource::Fixed("tenant-123".parse().unwrap());
+        let caller = Caller::for_tests("https://issuer.test", "alice", token);
+        Identities::new(tenant, signer).of(&caller).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_signed_identity_has_exactly_its_four_headers() {
+        let headers = identity(Some("canary.jwt.token"), Some("test-secret-key"))
+            .await
+            .headers(AT);
+        assert_eq!(headers.len(), 4);
+        assert_eq!(headers["authorization"], "Bearer canary.jwt.token");
+        assert_eq!(headers["x-tb-tenant-id"], "tenant-123");
+        assert_eq!(headers["x-tb-timestamp"], "1700000000000");
+        assert_eq!(
+            headers["x-tb-signature"],
+            "05b7b0da7a0b4764ddea0bfd3b552343117e1785ba05d89e123df5b5b3f609ae"
+        );
+        assert!(headers["authorization"].is_sensitive());
+        assert!(headers["x-tb-signature"].is_sensitive());
+    }
+
+    #[tokio::test]
+    async fn without_a_secret_nothing_pretends_to_be_signed() {
+        let headers = identity(Some("t"), None).await.headers(AT);
+        assert_eq!(headers.len(), 2);
+        assert!(headers.contains_key("authorization") && headers.contains_key("x-tb-tenant-id"));
+    }
+
+    #[tokio::test]
+    async fn the_anonymous_caller_sends_no_authorization() {
+        let headers = identity(None, None).await.headers(AT);
+        assert_eq!(headers.len(), 1);
+        assert!(headers.contains_key("x-tb-tenant-id"));
+    }
+
+    #[tokio::test]
+    async fn each_request_is_signed_for_its_own_time() {
+        let identity = identity(None, Some("test-secret-key")).await;
+        let later = identity.headers(AT + Duration::from_millis(1));
+        assert_eq!(later["x-tb-timestamp"], "1700000000001");
+        assert_ne!(
+            later["x-tb-signature"],
+            identity.headers(AT)["x-tb-signature"]
+        );
+    }
+
+    #[tokio::test]
+    async fn debug_shows_neither_token_nor_secret_nor_signature() {
+        let identity = identity(Some("canary.jwt.token"), Some("canary-secret")).await;
+        let shown = format!("{identity:?} {:?}", identity.headers(AT));
+        assert!(!shown.contains("canary"), "{shown}");
+        let signature = identity.headers(AT)["x-tb-signature"].clone();
+        assert!(!shown.contains(signature.to_str().unwrap()), "{shown}");
+    }
+}

@@ -72,6 +72,19 @@ impl Caller {
         }
     }
 
+    /// A caller as a verified token would make it; without a token, one that sends none.
+    #[doc(hidden)]
+    #[cfg(test)]
+    pub(crate) fn for_tests(issuer: &str, subject: &str, token: Option<&str>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            scopes: BTreeSet::new(),
+            expires_at: u64::MAX,
+            token: token.and_then(BearerToken::new),
+        }
+    }
+
     /// `iss` of the token; empty for the anonymous caller.
     #[must_use]
     pub fn issuer(&self) -> &str {
