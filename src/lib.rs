@@ -1,6 +1,7 @@
 //! toolbridge: a per-tenant sidecar that serves MCP in front of a REST backend.
 
 pub mod auth;
+pub mod backend;
 pub mod catalogue;
 pub mod clock;
 pub mod identity;

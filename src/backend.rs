@@ -1,0 +1,120 @@
+//! The REST backend beside us: an identity and a plan go in, a reply or an error comes out.
+//!
+//! One call is a straight line: open a session, send one request with it, read the answer. A session serves one call
+//! and is moved into [`Session::send`]. Nothing is repeated, but for a call the backend refused because its session
+//! was stale: that one never reached a handler (contract §1.2) and is made once more with a fresh session.
+//!
+//! No function here takes a header of a client: the headers of each request are written from nothing (identity,
+//! session, plan, correlation id), so there is no way for a client's header to reach the backend.
+
+pub mod address;
+pub mod correlation;
+pub mod error;
+pub mod rejection;
+pub mod reply;
+pub mod session;
+
+mod sanitize;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    catalogue::{Plan, SessionRecipe},
+    identity::Identity,
+    outgoing,
+};
+
+pub use address::{BackendUrl, InvalidBackendUrl};
+pub use correlation::CorrelationId;
+pub use error::{BackendError, BodyProblem, Stage};
+pub use rejection::Rejection;
+pub use reply::{Reply, ReplyBody};
+pub use session::Session;
+
+/// What a backend is to us.
+#[derive(Clone, Debug)]
+pub struct BackendSettings {
+    /// Where it listens.
+    pub base: BackendUrl,
+    /// How its session is opened; `None` where it has none.
+    pub session: Option<SessionRecipe>,
+    /// The statuses that may mean that the session is stale; a 409 means it only when its body says so.
+    pub stale: Vec<u16>,
+    /// How long one request may take.
+    pub timeouts: outgoing::Timeouts,
+    /// How large one answer may be.
+    pub max_response_bytes: usize,
+    /// The Unix time, asked for each request (signatures, `Retry-After` dates): `clock::unix_now` but in tests.
+    pub now: fn() -> Duration,
+}
+
+/// The backend with its pool of connections.
+pub struct Backend {
+    client: reqwest::Client,
+    settings: BackendSettings,
+    closings: TaskTracker,
+}
+
+impl Backend {
+    /// No request is made yet. Sessions are closed in tasks of `closings`, for which a shutdown can wait.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(settings: BackendSettings, closings: TaskTracker) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            client: outgoing::client(settings.timeouts)?,
+            settings,
+            closings,
+        })
+    }
+
+    /// One call: a session, the request, the answer; once more with a fresh session when the first was stale.
+    ///
+    /// Dropping the future aborts the request, not what the backend already does with it: whoever calls this for a
+    /// plan that writes must let it run to its end.
+    ///
+    /// # Errors
+    /// Every [`BackendError`].
+    pub async fn call(
+        &self,
+        identity: &Identity,
+        plan: &Plan,
+        correlation: CorrelationId,
+    ) -> Result<Reply, BackendError> {
+        let session = self.session_for(identity, plan, correlation).await?;
+        match session.send(plan).await {
+            Err(BackendError::Stale(_)) => {
+                let fresh = self.session_for(identity, plan, correlation).await?;
+                fresh.send(plan).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// A session for one call of `plan`. Where the plan or the backend needs none, nothing is asked of the backend.
+    ///
+    /// # Errors
+    /// When the session cannot be opened: [`BackendError::SessionRefused`], [`BackendError::SessionUnusable`] or a
+    /// failure of the connection.
+    pub async fn session_for<'a>(
+        &'a self,
+        identity: &'a Identity,
+        plan: &Plan,
+        correlation: CorrelationId,
+    ) -> Result<Session<'a>, BackendError> {
+        let wire = wire::Wire {
+            backend: self,
+            identity,
+            correlation,
+        };
+        match &self.settings.session {
+            Some(recipe) if plan.session => Session::open(wire, recipe).await,
+            _ => Ok(Session::none(wire)),
+        }
+    }
+}

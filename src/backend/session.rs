@@ -1,0 +1,218 @@
+//! A backend session: opened for one call, moved into it, never stored or shared. A session that outlives its call is
+//! how one caller's work gets another's name, and how calls fail after a restart of the backend.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::{
+    correlation::CorrelationId,
+    error::{BackendError, Stage},
+    reply::{self, Reply, ReplyBody},
+    wire::{Draft, ERROR_BODY_LIMIT, Wire},
+};
+use crate::{
+    catalogue::{Plan, SessionClose, SessionRecipe},
+    outgoing,
+};
+
+/// The right to send one request. Using it twice does not compile:
+///
+/// ```
+/// use toolbridge::{backend::{BackendError, Reply, Session}, catalogue::Plan};
+/// async fn once(session: Session<'_>, plan: &Plan) -> Result<Reply, BackendError> {
+///     session.send(plan).await
+/// }
+/// ```
+/// ```compile_fail,E0382
+/// use toolbridge::{backend::{BackendError, Reply, Session}, catalogue::Plan};
+/// async fn twice(session: Session<'_>, plan: &Plan) -> Result<Reply, BackendError> {
+///     session.send(plan).await?;
+///     session.send(plan).await
+/// }
+/// ```
+/// Nor does a copy of it:
+/// ```compile_fail,E0277
+/// fn cloneable<T: Clone>() {}
+/// cloneable::<toolbridge::backend::Session<'static>>();
+/// ```
+pub struct Session<'a> {
+    wire: Wire<'a>,
+    /// The session's own headers; `None` where no session was opened.
+    headers: Option<HeaderMap>,
+    /// Ends the session when it is dropped, however the call ended.
+    _closing: Option<Closing<'a>>,
+}
+
+impl<'a> Session<'a> {
+    /// Where the backend or the plan asks for none: the same one request, without session headers.
+    pub(super) fn none(wire: Wire<'a>) -> Self {
+        Self {
+            wire,
+            headers: None,
+            _closing: None,
+        }
+    }
+
+    /// Asks the backend for a session.
+    pub(super) async fn open(
+        wire: Wire<'a>,
+        recipe: &'a SessionRecipe,
+    ) -> Result<Self, BackendError> {
+        let stage = Stage::Opening;
+        let draft = Draft {
+            stage,
+            method: &recipe.method,
+            target: &recipe.target,
+            headers: [None, None],
+            body: None,
+        };
+        let answer = wire.send(draft).await?;
+        if !recipe.success.contains(&answer.status().as_u16()) {
+            let refusal = wire.rejection(stage, answer).await?;
+            return Err(BackendError::SessionRefused(refusal));
+        }
+        let answer = match reply::body(wire, stage, answer).await? {
+            ReplyBody::Json(answer) => answer,
+            ReplyBody::Empty => Value::Null,
+        };
+        // First, so that a session whose headers are unusable is closed as well.
+        let closing = recipe
+            .close
+            .as_ref()
+            .and_then(|close| Closing::of(wire, close, &answer));
+        Ok(Self {
+            wire,
+            headers: Some(session_headers(recipe, &answer)?),
+            _closing: closing,
+        })
+    }
+
+    /// The id that this call's requests carry.
+    #[must_use]
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.wire.correlation
+    }
+
+    /// Sends the plan's request, signed for this moment, and reads the answer. The session is used up.
+    ///
+    /// # Errors
+    /// [`BackendError::Stale`] when the backend refused the session and a fresh one may do better;
+    /// [`BackendError::Rejected`] for any other status outside `plan.success`; else what the body or the connection
+    /// was lacking.
+    pub async fn send(self, plan: &Plan) -> Result<Reply, BackendError> {
+        let stage = Stage::Request;
+        let draft = Draft {
+            stage,
+            method: &plan.method,
+            target: &plan.target,
+            headers: [Some(&plan.headers), self.headers.as_ref()],
+            body: plan.body.as_deref(),
+        };
+        let answer = self.wire.send(draft).await?;
+        let status = answer.status().as_u16();
+        if plan.success.contains(&status) {
+            return Ok(Reply {
+                status,
+                body: reply::body(self.wire, stage, answer).await?,
+                correlation_id: self.wire.correlation,
+            });
+        }
+        let rejection = self.wire.rejection(stage, answer).await?;
+        let stale = &self.wire.backend.settings.stale;
+        if self.headers.is_some() && rejection.says_stale(stale) {
+            return Err(BackendError::Stale(rejection));
+        }
+        Err(BackendError::Rejected(rejection))
+    }
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("correlation_id", &self.wire.correlation)
+            .field("opened", &self.headers.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+fn session_headers(recipe: &SessionRecipe, answer: &Value) -> Result<HeaderMap, BackendError> {
+    let mut headers = HeaderMap::with_capacity(recipe.headers.len());
+    for (header, pointer) in &recipe.headers {
+        let text = pointer.text_in(answer);
+        let value = text.and_then(|text| HeaderValue::try_from(text).ok());
+        let Some(mut value) = value else {
+            return Err(BackendError::SessionUnusable {
+                header: header.clone(),
+                pointer: pointer.clone(),
+            });
+        };
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+/// Ends an opened session in the background when it is dropped: after the answer, after a failure, and also when the
+/// caller gave up half-way. If the request fails, the session is left to expire.
+struct Closing<'a> {
+    wire: Wire<'a>,
+    close: &'a SessionClose,
+    target: String,
+}
+
+impl<'a> Closing<'a> {
+    fn of(wire: Wire<'a>, close: &'a SessionClose, answer: &Value) -> Option<Self> {
+        let target = close.target.fill(answer);
+        if target.is_none() {
+            tracing::debug!(correlation_id = %wire.correlation, "the session's answer does not say how to close it");
+        }
+        Some(Self {
+            wire,
+            close,
+            target: target?,
+        })
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let draft = Draft {
+            stage: Stage::Closing,
+            method: &self.close.method,
+            target: &self.target,
+            headers: [None, None],
+            body: None,
+        };
+        let (Ok(request), Ok(runtime)) = (self.wire.request(draft), Handle::try_current()) else {
+            return;
+        };
+        let client = self.wire.backend.client.clone();
+        let correlation = self.wire.correlation;
+        let closing = async move { report(correlation, close(client, request).await) };
+        self.wire.backend.closings.spawn_on(closing, &runtime);
+    }
+}
+
+/// The status of the answer; the body is read so that the connection can serve the next call.
+async fn close(client: reqwest::Client, request: reqwest::Request) -> Result<u16, reqwest::Error> {
+    let answer = client.execute(request).await?;
+    let status = answer.status().as_u16();
+    let _body = outgoing::read_at_most(answer, ERROR_BODY_LIMIT).await;
+    Ok(status)
+}
+
+fn report(correlation: CorrelationId, outcome: Result<u16, reqwest::Error>) {
+    match outcome {
+        Ok(200..300) => {}
+        Ok(status) => {
+            tracing::debug!(correlation_id = %correlation, status, "the backend did not close the session");
+        }
+        Err(error) => {
+            let error = error.without_url();
+            tracing::debug!(correlation_id = %correlation, %error, "closing the session failed");
+        }
+    }
+}

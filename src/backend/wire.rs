@@ -1,0 +1,139 @@
+//! One HTTP request to the backend and the head of its answer. In: who, what, and which request of the call it is.
+//! Out: an answer that is no redirect, or the failure told apart by what the backend may have seen of the request.
+//! Every header is written here, from nothing; identity headers come last and from the identity alone.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{
+        ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+};
+use reqwest::{Request, Response};
+
+use super::{
+    Backend,
+    correlation::CorrelationId,
+    error::{BackendError, Stage},
+    rejection::Rejection,
+};
+use crate::{
+    identity::{IDENTITY_HEADERS, Identity},
+    outgoing,
+};
+
+/// An error's body is read up to here; its message is in the first line.
+pub(super) const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Headers that frame or route a request: neither a plan nor a session sets them.
+const FRAMING: [HeaderName; 7] = [
+    HOST,
+    CONNECTION,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    TE,
+    UPGRADE,
+    COOKIE,
+];
+
+/// What every request of one call shares.
+#[derive(Clone, Copy)]
+pub(super) struct Wire<'a> {
+    pub(super) backend: &'a Backend,
+    pub(super) identity: &'a Identity,
+    pub(super) correlation: CorrelationId,
+}
+
+/// One request, before its headers are complete.
+pub(super) struct Draft<'a> {
+    pub(super) stage: Stage,
+    pub(super) method: &'a Method,
+    pub(super) target: &'a str,
+    /// Headers of the session and of the plan.
+    pub(super) headers: [Option<&'a HeaderMap>; 2],
+    pub(super) body: Option<&'a [u8]>,
+}
+
+impl Wire<'_> {
+    /// Sends one request; the answer's head is here, its body is not.
+    pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Response, BackendError> {
+        let stage = draft.stage;
+        let request = self.request(draft)?;
+        let sending = self.backend.client.execute(request).await;
+        sending.map_err(|error| self.failure(stage, error))
+    }
+
+    /// The complete request, signed for this moment.
+    pub(super) fn request(&self, draft: Draft<'_>) -> Result<Request, BackendError> {
+        let stage = draft.stage;
+        let base = &self.backend.settings.base;
+        let url = base
+            .at(draft.target)
+            .ok_or(BackendError::UnsafeTarget { stage })?;
+        let mut request = Request::new(draft.method.clone(), url);
+        *request.headers_mut() = self.headers(&draft);
+        *request.body_mut() = draft.body.map(|body| body.to_vec().into());
+        Ok(request)
+    }
+
+    fn headers(&self, draft: &Draft<'_>) -> HeaderMap {
+        let mut headers = self.identity.headers((self.backend.settings.now)());
+        for (name, value) in draft.headers.iter().copied().flatten().flatten() {
+            if !IDENTITY_HEADERS.contains(name) && !FRAMING.contains(name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers.insert(ACCEPT, JSON);
+        if draft.body.is_some() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        headers.insert(CORRELATION_ID, self.correlation.header());
+        headers
+    }
+
+    /// What an answer other than a success says.
+    pub(super) async fn rejection(
+        &self,
+        stage: Stage,
+        answer: Response,
+    ) -> Result<Rejection, BackendError> {
+        let status = answer.status();
+        if status.is_redirection() {
+            let status = status.as_u16();
+            return Err(BackendError::Redirected { stage, status });
+        }
+        let headers = answer.headers().clone();
+        let body = outgoing::read_at_most(answer, ERROR_BODY_LIMIT).await;
+        let now = (self.backend.settings.now)();
+        // The status stands, whatever became of the body.
+        Ok(Rejection::read(
+            status.as_u16(),
+            &headers,
+            &body.unwrap_or_default(),
+            now,
+        ))
+    }
+
+    /// Tells failures apart by whether the backend may have the request.
+    pub(super) fn failure(&self, stage: Stage, error: reqwest::Error) -> BackendError {
+        let timeouts = self.backend.settings.timeouts;
+        let source = error.without_url();
+        match (source.is_timeout(), source.is_connect()) {
+            (true, true) => BackendError::TimedOut {
+                stage,
+                after: timeouts.connect.min(timeouts.request),
+                sent: false,
+            },
+            (true, false) => BackendError::TimedOut {
+                stage,
+                after: timeouts.request,
+                sent: true,
+            },
+            (false, true) => BackendError::Unreachable { stage, source },
+            (false, false) => BackendError::Broken { stage, source },
+        }
+    }
+}
