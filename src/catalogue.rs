@@ -31,7 +31,7 @@ pub use self::{
     path_template::PathTemplate,
     plan::{Effect, Plan},
     problem::{Problem, Problems},
-    session::SessionRecipe,
+    session::{CloseTarget, JsonPointer, SessionClose, SessionRecipe},
     tool::{ResultShape, Tool},
 };
 

@@ -1,10 +1,9 @@
 //! The binary.
 #![expect(clippy::print_stdout, reason = "x")]
 fn main() {
-    match toolbridge::catalogue::Catalogue::load(std::path::Path::new(
-        &std::env::args().nth(1).unwrap_or_default(),
-    )) {
-        Ok(c) => println!("{c:?} {}", c.lints()),
-        Err(p) => println!("{p}"),
-    }
+    let c = toolbridge::catalogue::Catalogue::shipped().unwrap();
+    let l: Vec<_> = c.tools().iter().map(toolbridge::catalogue::tokens::listed).collect();
+    let s = serde_json::json!({"tools": l}).to_string();
+    println!("{} {} bytes", toolbridge::catalogue::tokens::count(&s), s.len());
+    println!("cl100k {}", bpe_openai::cl100k_base().count(s.as_str()));
 }

@@ -473,19 +473,22 @@ fn input_schema(parameters: &[Parameter]) -> Map<String, Value> {
     }
 }
 
-/// The three shapes of a result. Roots are objects: revisions before 2026-07-28 accept nothing else. They promise
-/// which keys are there and no more: said forty times, each type would cost a model 250 tokens of every tool list.
+/// The three shapes of a result, or an error: strict clients check failures against this schema too. Roots are objects:
+/// revisions before 2026-07-28 accept nothing else. It promises the keys a program builds on and no more: each further
+/// word, said forty times, costs a model some hundred tokens of every tool list.
 fn output_schema(result: ResultShape) -> Map<String, Value> {
-    let item = json!({
-        "type": "object",
-        "required": ["uid", "version", "updatedAt", "deletedAt", "payload"]
-    });
+    let item = json!(["uid", "version", "payload"]);
     let schema = match result {
-        ResultShape::Item => item,
+        ResultShape::Item => json!({
+            "type": "object",
+            "anyOf": [{ "required": item }, { "required": ["error"] }]
+        }),
         ResultShape::List => json!({
             "type": "object",
-            "properties": { "items": { "type": "array", "items": item } },
-            "required": ["items", "nextCursor"]
+            "properties": {
+                "items": { "type": "array", "items": { "type": "object", "required": item } }
+            },
+            "anyOf": [{ "required": ["items", "nextCursor"] }, { "required": ["error"] }]
         }),
         ResultShape::Any => json!({ "type": "object" }),
     };
