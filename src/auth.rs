@@ -1,5 +1,303 @@
 //! Token → caller: who sent an MCP request, proven by a token that was checked here.
+//! In: the request's headers and the time. Out: a [`Caller`], or an [`AuthError`] that [`Challenge`] words as the HTTP
+//! answer. The order of the types is the order of the checks: header → `UnverifiedToken` → taken apart → signature →
+//! claims → `Caller`; nothing of a token is believed before its signature, but the issuer that selects the rules.
+//! Verified tokens are not remembered: a check costs some microseconds, a memory of them costs expiry and revocation.
 
+mod bearer;
 pub mod caller;
+mod challenge;
+mod error;
+mod jwks;
+mod key_set;
+mod keys;
+mod rules;
+mod verify;
+
+#[cfg(test)]
+mod fixtures;
+
+use std::time::Duration;
+
+use http::HeaderMap;
+/// How a token is signed, by its JOSE name (`"RS256".parse()`).
+pub use jsonwebtoken::Algorithm;
 
 pub use caller::{BearerToken, Caller};
+pub use challenge::Challenge;
+pub use error::AuthError;
+pub use jwks::CachePolicy;
+pub use keys::{KeyError, KeySource};
+pub use rules::{IssuerRules, TokenType};
+
+use rules::Issuer;
+
+/// Whom we believe: built once at start, shared by all requests.
+#[derive(Debug)]
+pub struct Verifier(Mode);
+
+#[derive(Debug)]
+enum Mode {
+    Anonymous,
+    Tokens(Vec<Issuer>),
+}
+
+impl Verifier {
+    /// `auth.mode = "none"`: everybody is the anonymous caller, and tokens are not even looked at.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(Mode::Anonymous)
+    }
+
+    /// Reads key files and makes the clients for key sets; nothing is fetched yet (see [`Verifier::warm`]).
+    ///
+    /// The same issuer may appear more than once if its rules pin different algorithms (a shared secret and a key set).
+    ///
+    /// # Errors
+    /// The first rule that cannot work, naming the issuer, or the file and the entry in it.
+    pub fn new(rules: Vec<IssuerRules>) -> Result<Self, KeyError> {
+        keys::install_crypto();
+        Ok(Self(Mode::Tokens(rules::load(rules)?)))
+    }
+
+    /// Fetches every key set once, so that the first request need not wait. An issuer that is down is no error: its
+    /// callers get 503 until its keys are here, and [`Verifier::without_keys`] names it.
+    pub async fn warm(&self) {
+        futures_util::future::join_all(self.issuers().iter().map(|issuer| issuer.keys.warm()))
+            .await;
+    }
+
+    /// Whether tokens of every issuer can be checked now.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.without_keys().is_empty()
+    }
+
+    /// Issuers whose keys were never fetched or are too old to be used, for `/readyz`.
+    #[must_use]
+    pub fn without_keys(&self) -> Vec<&str> {
+        let missing = self.issuers().iter().filter(|issuer| !issuer.keys.ready());
+        missing.map(|issuer| issuer.name.as_str()).collect()
+    }
+
+    /// Who sent a request with these headers at `now` (since 1970, UTC). Only the `Authorization` header counts: a token
+    /// in the query string is no token (OAuth 2.1 §5.1).
+    ///
+    /// # Errors
+    /// Every way in which it is not proven who sent it.
+    pub async fn caller(&self, headers: &HeaderMap, now: Duration) -> Result<Caller, AuthError> {
+        let Mode::Tokens(issuers) = &self.0 else {
+            return Ok(Caller::anonymous());
+        };
+        let token = bearer::token(headers)?;
+        let unverified = verify::Unverified::parse(token)?;
+        let issuer = unverified.issuer(issuers)?;
+        issuer.accepts_type_of(&unverified)?;
+        let key = issuer.keys.key(unverified.key_id()).await?;
+        let claims = unverified.verified(&key)?;
+        let granted = issuer.check(claims, now)?;
+        let token =
+            BearerToken::new(token.as_str()).ok_or(AuthError::Malformed("odd characters"))?;
+        Ok(Caller::verified(granted, token))
+    }
+
+    fn issuers(&self) -> &[Issuer] {
+        match &self.0 {
+            Mode::Anonymous => &[],
+            Mode::Tokens(issuers) => issuers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use serde_json::json;
+
+    use super::{
+        fixtures::{
+            AUDIENCE, ISSUER, NOW, RSA, SECRET, claims, hmac_token, key_file, public_key_rules,
+            shared_secret_rules, sharing_a_secret, unsigned,
+        },
+        *,
+    };
+
+    #[test]
+    fn a_good_token_names_its_caller() {
+        let token = hmac_token(
+            SECRET.as_bytes(),
+            Algorithm::HS256,
+            json!({}),
+            &claims(json!({})),
+        );
+        let caller = sharing_a_secret().judge(&token).unwrap();
+        assert_eq!((caller.issuer(), caller.subject()), (ISSUER, "alice"));
+        let scopes: Vec<_> = caller.scopes().iter().map(String::as_str).collect();
+        assert_eq!(scopes, ["notes:read", "notes:write"]);
+        assert_eq!(caller.expires_at(), NOW.as_secs() + 630);
+        assert_eq!(
+            caller.token().unwrap().authorization(),
+            format!("Bearer {token}")
+        );
+    }
+
+    #[test]
+    fn a_request_may_be_judged_on_any_thread() {
+        fn movable(_: impl Send) {}
+        movable(sharing_a_secret().caller(&HeaderMap::new(), NOW));
+    }
+
+    #[test]
+    fn where_nobody_is_asked_everybody_is_anonymous_and_no_token_is_kept() {
+        let caller = Verifier::anonymous().judge("whatever").unwrap();
+        assert_eq!(caller.subject(), "anonymous");
+        assert!(caller.token().is_none());
+        assert!(Verifier::anonymous().ready());
+    }
+
+    #[test]
+    fn each_issuer_is_believed_with_its_own_keys_only() {
+        let other = IssuerRules {
+            issuer: "https://other.example".to_owned(),
+            keys: KeySource::SharedSecret(SecretString::from(
+                "the secret of the other issuer, long enough",
+            )),
+            ..shared_secret_rules()
+        };
+        let verifier = Verifier::new(vec![shared_secret_rules(), other]).unwrap();
+        let foreign = claims(json!({ "iss": "https://other.example" }));
+        let mixed = hmac_token(SECRET.as_bytes(), Algorithm::HS256, json!({}), &foreign);
+        assert_eq!(verifier.judge(&mixed).unwrap_err(), AuthError::BadSignature);
+        let secret = b"the secret of the other issuer, long enough";
+        let right = hmac_token(secret, Algorithm::HS256, json!({}), &foreign);
+        assert_eq!(
+            verifier.judge(&right).unwrap().issuer(),
+            "https://other.example"
+        );
+    }
+
+    #[test]
+    fn one_issuer_may_have_a_secret_and_a_public_key() {
+        let public = IssuerRules::new(
+            ISSUER,
+            [AUDIENCE],
+            KeySource::PublicKeyFile(key_file("rsa.public.pem")),
+        );
+        let verifier = Verifier::new(vec![shared_secret_rules(), public]).unwrap();
+        let symmetric = hmac_token(
+            SECRET.as_bytes(),
+            Algorithm::HS256,
+            json!({}),
+            &claims(json!({})),
+        );
+        verifier.judge(&symmetric).unwrap();
+        verifier
+            .judge(&RSA.token(json!({}), &claims(json!({}))))
+            .unwrap();
+        let confused = hmac_token(
+            include_bytes!("../tests/keys/rsa.public.pem"),
+            Algorithm::HS256,
+            json!({}),
+            &claims(json!({})),
+        );
+        assert_eq!(
+            verifier.judge(&confused).unwrap_err(),
+            AuthError::BadSignature
+        );
+    }
+
+    #[test]
+    fn a_token_for_another_sidecar_is_refused_with_both_audiences_named() {
+        let audience = json!({ "aud": "https://t2.example.com/mcp" });
+        let token = hmac_token(
+            SECRET.as_bytes(),
+            Algorithm::HS256,
+            json!({}),
+            &claims(audience),
+        );
+        let error = sharing_a_secret().judge(&token).unwrap_err();
+        insta::assert_snapshot!(error, @"wrong audience: expected https://t1.example.com/mcp, got https://t2.example.com/mcp");
+        assert_eq!(error.reason(), "wrong_audience");
+    }
+
+    #[test]
+    fn no_part_of_a_refused_token_gets_into_an_error() {
+        let verifier = sharing_a_secret();
+        for changes in [
+            json!({}),
+            json!({ "exp": 1 }),
+            json!({ "aud": "x" }),
+            json!({ "iss": "x" }),
+            json!({ "sub": 5 }),
+        ] {
+            let token = hmac_token(
+                b"a wrong secret",
+                Algorithm::HS256,
+                json!({}),
+                &claims(changes),
+            );
+            let error = verifier.judge(&token).unwrap_err();
+            let shown = format!("{error} {error:?} {:?}", Challenge::of(&error, None));
+            for part in token.as_bytes().windows(12) {
+                assert!(
+                    !shown.contains(std::str::from_utf8(part).unwrap()),
+                    "{shown}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_secret_can_be_printed() {
+        let rules = shared_secret_rules();
+        let token = hmac_token(
+            SECRET.as_bytes(),
+            Algorithm::HS256,
+            json!({}),
+            &claims(json!({})),
+        );
+        let verifier = sharing_a_secret();
+        let caller = verifier.judge(&token).unwrap();
+        let url = KeySource::JwksUrl {
+            url: "https://user:canary@h/jwks?key=canary".parse().unwrap(),
+            cache: CachePolicy::default(),
+        };
+        let fetching = Verifier::new(vec![public_key_rules(KeySource::JwksUrl {
+            url: "https://h/jwks?key=canary".parse().unwrap(),
+            cache: CachePolicy::default(),
+        })]);
+        let shown = format!(
+            "{rules:?} {:?} {verifier:?} {fetching:?} {caller:?} {:?} {url:?}",
+            rules.keys,
+            caller.token()
+        );
+        for secret in [
+            SECRET,
+            &SECRET[..12],
+            &token[..20],
+            "canary",
+            &format!("{:?}", SECRET.as_bytes()),
+        ] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_and_claims_are_judged_without_a_crash(
+            header in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+            payload in "[ -~]{0,60}",
+            signature in "[A-Za-z0-9_-]{0,60}",
+        ) {
+            use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+            let verifier = sharing_a_secret();
+            let good = unsigned(&json!({ "alg": "HS256" }), &claims(json!({})));
+            let (good_header, good_payload) = good.split_once('.').unwrap();
+            let (header, payload) = (URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+            for (header, payload) in [(&*header, &*payload), (good_header, &payload), (&header, good_payload), (good_header, good_payload)] {
+                let token = [header, payload, &signature].join(".");
+                proptest::prop_assert!(verifier.judge(&token).is_err());
+            }
+        }
+    }
+}

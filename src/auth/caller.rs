@@ -103,7 +103,8 @@ impl Caller {
         &self.scopes
     }
 
-    /// Unix seconds after which the token is no longer good.
+    /// Unix seconds after which the token is no longer good: `exp` and the leeway with which it was checked, so that a
+    /// token accepted now is not expired a moment later.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
         self.expires_at
