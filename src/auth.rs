@@ -7,10 +7,12 @@
 mod bearer;
 pub mod caller;
 mod challenge;
+pub mod development;
 mod error;
 mod jwks;
 mod key_set;
 mod keys;
+mod mint;
 mod rules;
 mod verify;
 
@@ -28,6 +30,7 @@ pub use challenge::Challenge;
 pub use error::AuthError;
 pub use jwks::CachePolicy;
 pub use keys::{KeyError, KeySource};
+pub use mint::{MintError, NewToken, mint};
 pub use rules::{IssuerRules, TokenType};
 
 use rules::Issuer;
