@@ -148,6 +148,7 @@ impl Issuer {
     pub(super) fn check(&self, signed: SignedClaims, now: Duration) -> Result<Claims, AuthError> {
         let claims = signed.0;
         let issuer = required(claims.iss, "iss")?;
+        // This claim selected the rule; compared again, so that the check holds by itself.
         if issuer != self.name {
             return Err(AuthError::UnknownIssuer {
                 got: plain(&issuer, 100),
@@ -321,6 +322,15 @@ mod tests {
                 got: format!("{ISSUER}/")
             })
         );
+    }
+
+    #[test]
+    fn a_rule_does_not_check_claims_of_another_issuer() {
+        let rule = load(vec![shared_secret_rules()]).unwrap().remove(0);
+        let foreign = claims(json!({ "iss": "https://other.example" }));
+        let signed = SignedClaims(serde_json::from_value(foreign).unwrap());
+        let refused = rule.check(signed, NOW).map(drop);
+        assert!(matches!(refused, Err(AuthError::UnknownIssuer { .. })));
     }
 
     #[test]
