@@ -7,3 +7,5 @@ pub mod clock;
 pub mod identity;
 pub mod nearest;
 pub mod outgoing;
+pub mod shutdown;
+pub mod telemetry;
