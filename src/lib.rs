@@ -7,5 +7,6 @@ pub mod clock;
 pub mod identity;
 pub mod nearest;
 pub mod outgoing;
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

@@ -30,6 +30,8 @@ pub mod field {
     pub const DURATION_MS: &str = "duration_ms";
     /// How a call ended: `ok`, or an error code of the result such as `NOT_FOUND`.
     pub const OUTCOME: &str = "outcome";
+    /// The signal that asked to stop, such as `SIGTERM`.
+    pub const SIGNAL: &str = "signal";
     /// Why something failed, for the operator.
     pub const ERROR: &str = "error";
 }

@@ -1,0 +1,151 @@
+//! What the process is told: defaults ← `toolbridge.toml` ← environment ← command line, read key by key into typed
+//! settings, or one error that lists everything wrong. In: [`Sources`]. Out: [`Settings`], whose parts `app` hands to
+//! the modules they belong to. Nobody else reads the environment, and no secret is ever part of a message.
+//!
+//! The layers decide first: a variable beats the file, an alias such as `JWT_ISSUER` being a variable like any other.
+//! Where the environment has both an alias and the key's own variable (`TOOLBRIDGE_AUTH__ISSUER`), the own one wins.
+
+mod environment;
+mod file;
+mod keys;
+mod layers;
+mod parse;
+mod problem;
+mod process;
+mod reader;
+mod secrets;
+mod services;
+mod tokens;
+
+pub use environment::Environment;
+pub use layers::{SettingsFile, Sources};
+pub use problem::{Origin, Problem, SettingsError};
+pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
+pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TenantSettings};
+pub use tokens::{
+    AuthSettings, KeySetAlgorithm, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
+};
+
+use secrecy::SecretString;
+
+use layers::Layers;
+use reader::Reader;
+use secrets::Secret;
+use tokens::JwtSecret;
+
+/// Everything the process is told, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether the rules of production hold.
+    pub environment: Stage,
+    /// Where MCP is served, and to whom.
+    pub server: ServerSettings,
+    /// Where health, metrics and console are served.
+    pub ops: OpsSettings,
+    /// The REST backend.
+    pub backend: BackendSettings,
+    /// What the tools are made of.
+    pub catalogue: CatalogueSource,
+    /// How callers are recognized.
+    pub auth: AuthSettings,
+    /// For which tenant calls are made.
+    pub tenant: TenantSettings,
+    /// Signs the tenant headers (contract §4.1); `None` where the backend does not ask for signatures.
+    pub signing_secret: Option<SecretString>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// How many connections are kept, and for how long.
+    pub connections: ConnectionSettings,
+    /// How long stopping may take.
+    pub shutdown: ShutdownSettings,
+}
+
+/// `environment`: whether the rules of production hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// All rules hold; the default.
+    Production,
+    /// `http` to other machines and short secrets are allowed.
+    Development,
+}
+
+impl Settings {
+    /// Reads and checks all settings. `is_development_secret` knows the published JWT secret of development, which
+    /// production refuses.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in one error.
+    pub fn load(
+        sources: &Sources,
+        is_development_secret: impl Fn(&str) -> bool,
+    ) -> Result<Self, SettingsError> {
+        let mut problems = Vec::new();
+        let layers = Layers::merge(sources, &mut problems);
+        let mut reader = Reader { layers, problems };
+        let settings = Self::read(&mut reader, &sources.environment, &is_development_secret);
+        match settings {
+            Some(settings) if reader.problems.is_empty() => Ok(settings),
+            _ => Err(SettingsError::new(reader.problems)),
+        }
+    }
+
+    /// Every part is read before any of them is missed, so that all problems are found.
+    fn read(
+        reader: &mut Reader,
+        environment: &Environment,
+        is_development_secret: &dyn Fn(&str) -> bool,
+    ) -> Option<Self> {
+        let stages = [
+            ("production", Stage::Production),
+            ("development", Stage::Development),
+        ];
+        let stage = reader.text(&keys::ENVIRONMENT, |text| parse::one_of(text, &stages));
+        let rules = stage.unwrap_or(Stage::Production);
+        let server = ServerSettings::read(reader, rules);
+        let ops = OpsSettings::read(reader);
+        let backend = BackendSettings::read(reader);
+        let catalogue = CatalogueSource::read(reader);
+        let jwt_secret = JwtSecret {
+            secret: secret(reader, environment, &[keys::JWT_SECRET]),
+            is_development: is_development_secret,
+        };
+        let auth = tokens::read(reader, rules, jwt_secret);
+        let tenant = TenantSettings::read(reader);
+        services::check_exposure(reader);
+        let signing = secret(reader, environment, &keys::SIGNING_SECRET)
+            .ok()
+            .flatten();
+        let short = signing
+            .as_ref()
+            .and_then(|signing| signing.too_short(rules));
+        reader.problems.extend(short);
+        let log = LogSettings::read(reader);
+        let connections = ConnectionSettings::read(reader);
+        let shutdown = ShutdownSettings::read(reader);
+        Some(Self {
+            environment: stage?,
+            server: server?,
+            ops: ops?,
+            backend: backend?,
+            catalogue,
+            auth: auth?,
+            tenant: tenant?,
+            signing_secret: signing.map(|signing| signing.value),
+            log: log?,
+            connections: connections?,
+            shutdown: shutdown?,
+        })
+    }
+}
+
+/// A secret, or `Err` where its problem is reported.
+fn secret(
+    reader: &mut Reader,
+    environment: &Environment,
+    names: &[&str],
+) -> Result<Option<Secret>, ()> {
+    secrets::read(environment, names).map_err(|problem| reader.problems.push(problem))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! Every setting there is: its name, its default and the foreign variables that set it too. A key cannot be asked for
+//! without standing in this list, and `toolbridge.example.toml` is held to it by a test.
+
+/// One setting: dotted name, default as text (`None`: unset), aliases with the strongest first.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) default: Option<&'static str>,
+    pub(super) aliases: &'static [&'static str],
+}
+
+/// What all our variables begin with.
+pub(super) const PREFIX: &str = "TOOLBRIDGE_";
+
+/// The two halves of `server.listen` that the Python service has as variables of their own.
+pub(super) const LISTEN_HOST: &str = "TOOLBRIDGE_HOST";
+/// See [`LISTEN_HOST`].
+pub(super) const LISTEN_PORT: &str = "TOOLBRIDGE_PORT";
+
+/// Secrets are no keys: only variables, or files that variables named `…_FILE` point to.
+pub(super) const JWT_SECRET: &str = "JWT_HS256_SECRET";
+/// The signature's secret, with the name that the original has for it behind it.
+pub(super) const SIGNING_SECRET: [&str; 2] =
+    ["TENANT_HEADER_SECRET", "TOOLBRIDGE_TENANT_HEADER_SECRET"];
+
+impl Key {
+    /// The variable of its own: `server.public_url` is `TOOLBRIDGE_SERVER__PUBLIC_URL`.
+    pub(super) fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.replace('.', "__").to_uppercase())
+    }
+}
+
+macro_rules! keys {
+    ($($id:ident = $name:literal, $default:expr, $aliases:expr;)*) => {
+        $(pub(super) const $id: Key = Key { name: $name, default: $default, aliases: &$aliases };)*
+        /// All of them, in the order of the example file and of the problem list.
+        pub(super) const ALL: &[Key] = &[$($id),*];
+    };
+}
+
+keys! {
+    ENVIRONMENT = "environment", Some("production"), [];
+    SERVER_LISTEN = "server.listen", Some("127.0.0.1:8001"), [];
+    SERVER_PUBLIC_URL = "server.public_url", None, ["TOOLBRIDGE_PUBLIC_BASE_URL"];
+    SERVER_ALLOWED_HOSTS = "server.allowed_hosts", Some(""), [];
+    SERVER_ALLOWED_ORIGINS = "server.allowed_origins", Some(""), [];
+    SERVER_MAX_REQUEST_BYTES = "server.max_request_bytes", Some("4 MiB"), [];
+    OPS_LISTEN = "ops.listen", Some("127.0.0.1:9091"), [];
+    BACKEND_URL = "backend.url", Some("http://127.0.0.1:8080"), ["TOOLBRIDGE_GO_API_BASE_URL"];
+    BACKEND_CONNECT_TIMEOUT = "backend.connect_timeout", Some("2s"), [];
+    BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
+    BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
+    CATALOGUE_FILE = "catalogue.file", None, [];
+    AUTH_MODE = "auth.mode", Some("jwt"), [];
+    AUTH_NONE_ON_PUBLIC_ADDRESS = "auth.none_on_public_address", Some("false"), [];
+    AUTH_ISSUER = "auth.issuer", None, ["JWT_ISSUER"];
+    AUTH_AUDIENCE = "auth.audience", None, ["JWT_AUDIENCE"];
+    AUTH_JWKS_URL = "auth.jwks_url", None, ["JWT_JWKS_URL"];
+    AUTH_JWKS_FILE = "auth.jwks_file", None, [];
+    AUTH_ALGORITHMS = "auth.algorithms", Some("HS256, RS256, ES256, EdDSA"), [];
+    AUTH_LEEWAY = "auth.leeway", Some("30s"), [];
+    AUTH_AUTHKIT_DOMAIN = "auth.authkit_domain", None, ["TOOLBRIDGE_AUTHKIT_DOMAIN"];
+    TENANT_MODE = "tenant.mode", Some("fixed"), [];
+    TENANT_ID = "tenant.id", None, ["TOOLBRIDGE_TENANT_ID", "DEFAULT_TENANT_ID"];
+    IDENTITY_FORWARD_TO_REMOTE = "identity.forward_to_remote", Some("false"), [];
+    LOG_LEVEL = "log.level", Some("info"), ["TOOLBRIDGE_LOG_LEVEL"];
+    LOG_FORMAT = "log.format", Some("auto"), [];
+    CONNECTIONS_MAX = "connections.max", Some("1000"), [];
+    CONNECTIONS_MAX_PER_PERSON = "connections.max_per_person", Some("50"), [];
+    CONNECTIONS_IDLE_TIMEOUT = "connections.idle_timeout", Some("4h"), [];
+    SHUTDOWN_GRACE = "shutdown.grace", Some("7s"), ["TOOLBRIDGE_SHUTDOWN_TIMEOUT_SECONDS"];
+    SHUTDOWN_KILL_TIMEOUT = "shutdown.kill_timeout", Some("10s"), [];
+}
+
+/// The key of that name.
+pub(super) fn named(name: &str) -> Option<&'static Key> {
+    ALL.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,139 @@
+//! The layers, weakest first: defaults, file, environment (an alias below the key's own variable), command line.
+//! In: the sources. Out: one value a key with the place it came from, by figment's merge. Only known keys get in, so
+//! that no stray value can replace a whole section.
+
+use std::path::PathBuf;
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    util::nest,
+    value::{Dict, Map, Value},
+};
+
+use super::{
+    environment::Environment,
+    file,
+    keys::{self, Key, SERVER_LISTEN},
+    problem::{Origin, Problem, shown},
+};
+
+/// Where the settings are read from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The settings file.
+    pub file: SettingsFile,
+    /// The variables.
+    pub environment: Environment,
+    /// What the command line says: dotted name and value, the later one wins.
+    pub flags: Vec<(String, String)>,
+}
+
+/// The settings file and whether it must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingsFile {
+    /// None is read.
+    None,
+    /// Read if there is one: `toolbridge.toml` of the working directory.
+    IfPresent(PathBuf),
+    /// The person named it, so it has to be readable.
+    Required(PathBuf),
+}
+
+impl SettingsFile {
+    /// What `--config` says, or `toolbridge.toml` in the working directory if it is there.
+    #[must_use]
+    pub fn of_flag(config: Option<PathBuf>) -> Self {
+        config.map_or_else(|| Self::IfPresent("toolbridge.toml".into()), Self::Required)
+    }
+}
+
+/// One key's value in one layer.
+pub(super) struct Entry {
+    name: String,
+    value: Value,
+    origin: Origin,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str, value: impl Into<Value>, origin: Origin) -> Self {
+        let (name, value) = (name.to_owned(), value.into());
+        Self {
+            name,
+            value,
+            origin,
+        }
+    }
+}
+
+impl Provider for Entry {
+    fn metadata(&self) -> Metadata {
+        self.origin.metadata()
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        let nested = nest(&self.name, self.value.clone());
+        Ok(Profile::Default.collect(nested.into_dict().unwrap_or_default()))
+    }
+}
+
+/// The merged layers.
+pub(super) struct Layers(Figment);
+
+impl Layers {
+    /// Merges the sources; what is in none of the known places becomes a problem.
+    pub(super) fn merge(sources: &Sources, problems: &mut Vec<Problem>) -> Self {
+        let defaults = keys::ALL.iter().filter_map(|key| {
+            let default = key.default?;
+            Some(Entry::new(key.name, default, Origin::Default))
+        });
+        let layers = Self(defaults.fold(Figment::new(), Figment::merge));
+        let layers = layers.with(file::entries(&sources.file, problems));
+        problems.extend(sources.environment.problems());
+        let layers = layers.with_environment(&sources.environment);
+        layers.with(flag_entries(&sources.flags, problems))
+    }
+
+    /// The value of a key and its origin; `None` where nothing sets it.
+    pub(super) fn find(&self, key: &Key) -> Option<(Value, Origin)> {
+        let value = self.0.find_value(key.name).ok()?;
+        let origin = self
+            .0
+            .get_metadata(value.tag())
+            .map_or(Origin::Default, Origin::of);
+        Some((value, origin))
+    }
+
+    fn with(self, entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self(entries.into_iter().fold(self.0, Figment::merge))
+    }
+
+    fn with_environment(self, environment: &Environment) -> Self {
+        let below = self
+            .find(&SERVER_LISTEN)
+            .and_then(|(value, _)| value.into_string());
+        let address = below
+            .as_deref()
+            .or(SERVER_LISTEN.default)
+            .unwrap_or_default();
+        let halves = environment.listen_alias(&SERVER_LISTEN, address);
+        let entries = keys::ALL.iter().flat_map(|key| environment.of_key(key));
+        self.with(halves.into_iter().chain(entries))
+    }
+}
+
+fn flag_entries(flags: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (name, value) in flags {
+        if keys::named(name).is_some() {
+            entries.push(Entry::new(name, value.as_str(), Origin::CommandLine));
+        } else {
+            problems.push(Problem {
+                setting: shown(name).trim_matches('`').to_owned(),
+                origin: Origin::CommandLine,
+                what: "there is no such setting".to_owned(),
+                hint: file::hint_for(name),
+            });
+        }
+    }
+    entries
+}

@@ -1,0 +1,197 @@
+//! `server.*`, `ops.*`, `backend.*`, `catalogue.*`, `tenant.*`: who is served, from what and in whose name; and the
+//! rules between them: nobody is let in unasked, and no caller's token leaves this machine unasked.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use crate::identity::TenantId;
+
+use super::{
+    Stage, keys, parse,
+    problem::{Wrong, shown},
+    reader::Reader,
+    tokens::{self, Mode, require_https},
+};
+
+/// `server.*`: where MCP is served, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Address of the MCP listener.
+    pub listen: SocketAddr,
+    /// Root URL under which clients reach us, without `/mcp`; `None`: the listen address.
+    pub public_url: Option<Url>,
+    /// `Host` values accepted besides the public URL's and loopback, in lower case.
+    pub allowed_hosts: Vec<String>,
+    /// `Origin` values accepted, in lower case.
+    pub allowed_origins: Vec<String>,
+    /// Longest request body in bytes.
+    pub max_request_bytes: usize,
+}
+
+/// `ops.*`: where health, metrics and console are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpsSettings {
+    /// Address of the listener.
+    pub listen: SocketAddr,
+}
+
+/// `backend.*`: the REST service beside us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendSettings {
+    /// Where its paths begin.
+    pub url: Url,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
+    /// Until an answer is read.
+    pub request_timeout: Duration,
+    /// Longest answer in bytes.
+    pub max_response_bytes: usize,
+}
+
+/// `catalogue.file`: what the tools are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CatalogueSource {
+    /// The one inside the binary.
+    Shipped,
+    /// A `tools.yaml`.
+    File(PathBuf),
+}
+
+/// `tenant.*`: for which tenant calls are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantSettings {
+    /// This process serves one tenant.
+    Fixed(TenantId),
+}
+
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+
+impl ServerSettings {
+    pub(super) fn read(reader: &mut Reader, stage: Stage) -> Option<Self> {
+        let listen = reader.text(&keys::SERVER_LISTEN, parse::listen);
+        let public_url = reader.text(&keys::SERVER_PUBLIC_URL, parse::root_url);
+        if let Some(url) = &public_url {
+            require_https(reader, stage, &keys::SERVER_PUBLIC_URL, url);
+        }
+        let allowed_hosts = reader.list(&keys::SERVER_ALLOWED_HOSTS, parse::host);
+        let allowed_origins = reader.list(&keys::SERVER_ALLOWED_ORIGINS, parse::origin);
+        let max_request_bytes = reader.scalar(&keys::SERVER_MAX_REQUEST_BYTES, parse::bytes);
+        Some(Self {
+            listen: listen?,
+            public_url,
+            allowed_hosts: allowed_hosts?,
+            allowed_origins: allowed_origins?,
+            max_request_bytes: max_request_bytes?,
+        })
+    }
+}
+
+impl OpsSettings {
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let listen = reader.text(&keys::OPS_LISTEN, parse::listen)?;
+        let server = reader.text_again(&keys::SERVER_LISTEN, parse::listen);
+        if server.is_some_and(|server| collide(server, listen)) {
+            let what = format!("{} is taken by `server.listen`", shown(&listen.to_string()));
+            reader.refuse(&keys::OPS_LISTEN, what, "give it another port");
+        }
+        Some(Self { listen })
+    }
+}
+
+impl BackendSettings {
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let bounds = SHORTEST_TIMEOUT..=LONGEST_TIMEOUT;
+        let url = reader.text(&keys::BACKEND_URL, parse::url);
+        let connect_timeout = reader.duration(&keys::BACKEND_CONNECT_TIMEOUT, bounds.clone());
+        let request_timeout = reader.duration(&keys::BACKEND_REQUEST_TIMEOUT, bounds);
+        let max_response_bytes = reader.scalar(&keys::BACKEND_MAX_RESPONSE_BYTES, parse::bytes);
+        Some(Self {
+            url: url?,
+            connect_timeout: connect_timeout?,
+            request_timeout: request_timeout?,
+            max_response_bytes: max_response_bytes?,
+        })
+    }
+}
+
+impl CatalogueSource {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let file = reader.text(&keys::CATALOGUE_FILE, parse::path);
+        file.map_or(Self::Shipped, Self::File)
+    }
+}
+
+impl TenantSettings {
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let mode = reader.text(&keys::TENANT_MODE, |text| {
+            parse::one_of(text, &[("fixed", ())])
+        });
+        let id = reader.text(&keys::TENANT_ID, |text| {
+            let id = text.parse::<TenantId>();
+            id.map_err(|reason| {
+                Wrong::new(
+                    format!("{} is none: {reason}", shown(text)),
+                    "copy the id that the backend knows",
+                )
+            })
+        });
+        if !reader.is_set(&keys::TENANT_ID) {
+            let hint = "set it (or `TOOLBRIDGE_TENANT_ID`, or `DEFAULT_TENANT_ID`) to the tenant of this deployment";
+            reader.refuse(
+                &keys::TENANT_ID,
+                "missing, and every call is made for a tenant",
+                hint,
+            );
+        }
+        mode?;
+        id.map(Self::Fixed)
+    }
+}
+
+/// What no section can know alone: an open door that others can reach, and a token that would travel.
+pub(super) fn check_exposure(reader: &mut Reader) {
+    let open = reader.boolean(&keys::AUTH_NONE_ON_PUBLIC_ADDRESS);
+    let forward = reader.boolean(&keys::IDENTITY_FORWARD_TO_REMOTE);
+    match reader.text_again(&keys::AUTH_MODE, tokens::mode) {
+        Some(Mode::None) if open == Some(false) => refuse_open_door(reader),
+        Some(Mode::Jwt) if forward == Some(false) => refuse_travelling_token(reader),
+        _ => {}
+    }
+}
+
+fn refuse_open_door(reader: &mut Reader) {
+    let listen = reader.text_again(&keys::SERVER_LISTEN, parse::listen);
+    let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) else {
+        return;
+    };
+    let what = format!(
+        "`none` lets everybody in who can reach {}",
+        shown(&listen.to_string())
+    );
+    let hint =
+        "use `jwt`, listen on 127.0.0.1, or say it twice with `auth.none_on_public_address = true`";
+    reader.refuse(&keys::AUTH_MODE, what, hint);
+}
+
+fn refuse_travelling_token(reader: &mut Reader) {
+    let url = reader.text_again(&keys::BACKEND_URL, parse::url);
+    let Some(url) = url.filter(|url| !parse::is_loopback(url)) else {
+        return;
+    };
+    let what = format!(
+        "{} is another machine; the caller's token would go there, and whoever reads it could act as the person",
+        shown(url.as_str())
+    );
+    let hint = "put toolbridge beside the backend, or set `identity.forward_to_remote = true` if both are one \
+                service of one operator";
+    reader.refuse(&keys::BACKEND_URL, what, hint);
+}
+
+/// Whether both cannot listen at once; port 0 never collides.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_ip =
+        one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && same_ip
+}
