@@ -1,0 +1,211 @@
+//! MCP as rmcp speaks it: what the server is, which tools it has, and the hand-over of calls. rmcp's types stay in this
+//! module (and in the client of `toolbridge call`). In: HTTP requests whose extensions hold a `Caller`. Out: HTTP
+//! responses. Only tools are offered, so every other capability's method is "not found", also where rmcp's default
+//! would answer with an empty success (protocol page E.3).
+
+pub mod call;
+pub mod outcome;
+pub mod present;
+pub mod service;
+
+mod connections;
+mod listing;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
+        CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult,
+        DiscoverResult, ErrorCode, Implementation, ListPromptsRequestMethod, ListPromptsResult,
+        ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
+        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+
+use crate::{auth::Caller, catalogue::Catalogue};
+
+pub use call::{Calls, Incoming, NoOutcome};
+pub use outcome::Outcome;
+pub use service::{ConnectionLimits, McpService};
+
+use listing::Listing;
+
+/// How long a client may keep the tool list or the server's description, in milliseconds.
+const TTL_MS: u64 = 60_000;
+
+/// Methods of ours whose parameters rmcp could not decode arrive as custom requests (protocol page E.9).
+const OURS: [&str; 5] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "tools/call",
+];
+
+/// The handler rmcp talks to; cheap to clone, because rmcp asks for one per request.
+#[derive(Clone)]
+struct Handler(Arc<Shared>);
+
+struct Shared {
+    calls: Arc<Calls>,
+    listing: Listing,
+    info: ServerConfig,
+}
+
+impl Handler {
+    fn new(calls: Arc<Calls>) -> Self {
+        let catalogue = calls.catalogue();
+        Self(Arc::new(Shared {
+            listing: Listing::of(catalogue),
+            info: description(catalogue),
+            calls,
+        }))
+    }
+}
+
+/// Name, version and capabilities: tools, whose list does not change while the process runs.
+fn description(catalogue: &Catalogue) -> ServerConfig {
+    let server = catalogue.server();
+    let mut implementation = Implementation::new(server.name.clone(), env!("CARGO_PKG_VERSION"));
+    if let Some(title) = &server.title {
+        implementation = implementation.with_title(title.clone());
+    }
+    let capabilities = ServerCapabilities::builder().enable_tools().build();
+    let info = ServerConfig::new(capabilities).with_server_info(implementation);
+    match &server.instructions {
+        Some(instructions) => info.with_instructions(instructions.clone()),
+        None => info,
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        self.0.info.clone()
+    }
+
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+            .with_ttl_ms(TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        if request.is_some_and(|request| request.cursor.is_some()) {
+            let message = "unknown cursor: the tool list has one page, ask without a cursor";
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let (tools, scope) = self.0.listing.for_caller(&caller_of(&context)?);
+        Ok(ListToolsResult::with_all_items(tools)
+            .with_ttl_ms(TTL_MS)
+            .with_cache_scope(scope))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.0.listing.tool(name)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let incoming = Incoming {
+            caller: caller_of(&context)?,
+            tool: request.name.into_owned(),
+            arguments: request.arguments.unwrap_or_default(),
+        };
+        match Arc::clone(&self.0.calls).run(incoming, context.ct).await {
+            Ok(outcome) => Ok(result_of(outcome).into()),
+            // The specification's code for an unknown tool is "invalid params" (protocol page B.5).
+            Err(NoOutcome::UnknownTool) => Err(ErrorData::invalid_params("unknown tool", None)),
+            Err(NoOutcome::ClientGone | NoOutcome::Lost) => {
+                Err(ErrorData::internal_error("the call was abandoned", None))
+            }
+        }
+    }
+
+    async fn complete(
+        &self,
+        _request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListPromptsRequestMethod>())
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<ListResourcesRequestMethod>())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(ErrorData::method_not_found::<
+            ListResourceTemplatesRequestMethod,
+        >())
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        if OURS.contains(&request.method.as_str()) {
+            let message = format!("the parameters of {} cannot be read", request.method);
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        Err(ErrorData::new(
+            ErrorCode::METHOD_NOT_FOUND,
+            request.method,
+            None,
+        ))
+    }
+}
+
+/// Who sent the HTTP request this message came in; the server puts it there after it has verified the token.
+fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+    context
+        .extensions
+        .get::<Parts>()
+        .and_then(|parts| parts.extensions.get::<Caller>())
+        .cloned()
+        .ok_or_else(|| ErrorData::internal_error("the request has no verified caller", None))
+}
+
+fn result_of(outcome: Outcome) -> CallToolResult {
+    match outcome {
+        Outcome::Success(value) => CallToolResult::structured(value),
+        Outcome::Failure(failure) => {
+            let text = ContentBlock::text(failure.message.clone());
+            let mut result = CallToolResult::error(vec![text]);
+            result.structured_content = Some(failure.structured());
+            result
+        }
+    }
+}

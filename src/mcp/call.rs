@@ -1,0 +1,201 @@
+//! One tool call, start to finish: find the tool, plan, identify, send, present; one log line. A read ends when its
+//! client goes away; a write, once begun, runs to its end in a task of its own that a shutdown waits for.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::{Map, Value};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{outcome::Outcome, present};
+use crate::{
+    auth::Caller,
+    backend::{Backend, BackendError, CorrelationId},
+    catalogue::{ArgumentErrors, Catalogue, Effect, Tool},
+    identity::{Identities, IdentityError},
+};
+
+/// A call as it arrives: who, what, with which arguments.
+pub struct Incoming {
+    /// Who calls.
+    pub caller: Caller,
+    /// The tool's name.
+    pub tool: String,
+    /// The arguments, unchecked.
+    pub arguments: Map<String, Value>,
+}
+
+/// Why a call was not run, or nobody is told how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoOutcome {
+    /// There is no such tool.
+    UnknownTool,
+    /// The client went away.
+    ClientGone,
+    /// The task of the call ended early: a bug of ours, or the end of the process.
+    Lost,
+}
+
+/// Why a call brought no result. The texts are for the log, so they hold no argument.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    #[error("arguments refused")]
+    Arguments(ArgumentErrors),
+    #[error("the caller lacks scopes")]
+    MissingScopes(Vec<String>),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("the backend did not do it")]
+    Backend {
+        source: BackendError,
+        /// Whether the backend may have changed something all the same.
+        may_have_written: bool,
+    },
+    #[error("the backend's answer is no {0}")]
+    Misshapen(&'static str),
+}
+
+/// Everything a call needs.
+pub struct Calls {
+    catalogue: Arc<Catalogue>,
+    identities: Identities,
+    backend: Backend,
+    running: TaskTracker,
+}
+
+impl Calls {
+    /// `running` holds the writes under way; a shutdown waits for it.
+    #[must_use]
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        identities: Identities,
+        backend: Backend,
+        running: TaskTracker,
+    ) -> Self {
+        Self {
+            catalogue,
+            identities,
+            backend,
+            running,
+        }
+    }
+
+    /// The catalogue whose tools are called.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Runs one call. `gone` fires when nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// [`NoOutcome`]: every failure of the call itself is an [`Outcome`].
+    pub async fn run(
+        self: Arc<Self>,
+        incoming: Incoming,
+        gone: CancellationToken,
+    ) -> Result<Outcome, NoOutcome> {
+        let tool = self.catalogue.find(&incoming.tool);
+        let effect = tool.ok_or(NoOutcome::UnknownTool)?.effect;
+        let _running = self.running.token();
+        let calls = Arc::clone(&self);
+        let call = async move { calls.told(incoming).await };
+        match effect {
+            Effect::Read => tokio::select! {
+                outcome = call => outcome,
+                () = gone.cancelled() => Err(NoOutcome::ClientGone),
+            },
+            Effect::Write => self
+                .running
+                .spawn(call)
+                .await
+                .map_err(|_| NoOutcome::Lost)?,
+        }
+    }
+
+    /// The call with its log line.
+    async fn told(&self, incoming: Incoming) -> Result<Outcome, NoOutcome> {
+        let tool = self.catalogue.find(&incoming.tool);
+        let tool = tool.ok_or(NoOutcome::UnknownTool)?;
+        let correlation = CorrelationId::random();
+        let begun = Instant::now();
+        let result = self
+            .attempt(tool, &incoming.caller, incoming.arguments, correlation)
+            .await;
+        let outcome = match &result {
+            Ok(value) => Outcome::Success(value.clone()),
+            Err(error) => Outcome::Failure(present::failure(tool, error, correlation)),
+        };
+        log(tool, &result, &outcome, correlation, begun);
+        Ok(outcome)
+    }
+
+    async fn attempt(
+        &self,
+        tool: &Tool,
+        caller: &Caller,
+        arguments: Map<String, Value>,
+        correlation: CorrelationId,
+    ) -> Result<Value, CallError> {
+        authorized(tool, caller)?;
+        let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
+        let identity = self.identities.of(caller).await?;
+        let reply = self
+            .backend
+            .call(&identity, &plan, correlation)
+            .await
+            .map_err(|source| CallError::Backend {
+                may_have_written: source.may_have_written(&plan),
+                source,
+            })?;
+        present::result(tool, reply.body)
+    }
+}
+
+/// The scopes the tool asks for, all of them, granted to this caller.
+fn authorized(tool: &Tool, caller: &Caller) -> Result<(), CallError> {
+    let missing = tool
+        .scopes
+        .iter()
+        .any(|scope| !caller.scopes().contains(scope));
+    if missing {
+        return Err(CallError::MissingScopes(tool.scopes.clone()));
+    }
+    Ok(())
+}
+
+/// The call's one line (`telemetry::field` names what is in it). Failures say their cause, which never holds a token,
+/// a body or an argument.
+fn log(
+    tool: &Tool,
+    result: &Result<Value, CallError>,
+    outcome: &Outcome,
+    correlation: CorrelationId,
+    begun: Instant,
+) {
+    let duration_ms = begun.elapsed().as_secs_f64() * 1_000.0;
+    let (ending, status) = match outcome {
+        Outcome::Success(_) => ("ok", None),
+        Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
+    };
+    let cause = result.as_ref().err().map(causes);
+    tracing::info!(
+        tool.name = tool.name,
+        request.id = %correlation,
+        outcome = ending,
+        backend.status = status,
+        duration_ms,
+        error = cause,
+        "tool call"
+    );
+}
+
+/// An error with everything beneath it.
+fn causes(error: &CallError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

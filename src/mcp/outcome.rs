@@ -1,0 +1,115 @@
+//! What a tool call ends with, before it is dressed for MCP: a result, or a failure a model can act on (design §8).
+
+use serde_json::{Map, Value, json};
+
+/// The end of a call.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The result, in the shape the tool's output schema declares.
+    Success(Value),
+    /// What went wrong.
+    Failure(Failure),
+}
+
+/// The codes of failures, stable for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// An argument is wrong; nothing was sent.
+    ValidationError,
+    /// There is no such record.
+    NotFound,
+    /// The record was deleted.
+    Gone,
+    /// The record has another version than `if_match` says.
+    VersionConflict,
+    /// The backend did not accept the caller's token.
+    Unauthenticated,
+    /// The caller may not do this.
+    Forbidden,
+    /// Too many requests.
+    RateLimited,
+    /// The backend did not do it.
+    BackendRejected,
+    /// The backend could not be reached or its answer could not be read.
+    BackendUnavailable,
+    /// It took too long.
+    Timeout,
+    /// The answer is larger than is passed on.
+    ResponseTooLarge,
+    /// Catalogue and backend, or parts of toolbridge, disagree.
+    Internal,
+}
+
+impl Code {
+    /// As programs read it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidationError => "VALIDATION_ERROR",
+            Self::NotFound => "NOT_FOUND",
+            Self::Gone => "GONE",
+            Self::VersionConflict => "VERSION_CONFLICT",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::BackendRejected => "BACKEND_REJECTED",
+            Self::BackendUnavailable => "BACKEND_UNAVAILABLE",
+            Self::Timeout => "TIMEOUT",
+            Self::ResponseTooLarge => "RESPONSE_TOO_LARGE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// A failure in words and fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// What kind.
+    pub code: Code,
+    /// What happened and what to do next; for the model.
+    pub message: String,
+    /// The backend's HTTP status, where it answered.
+    pub status: Option<u16>,
+    /// The argument at fault.
+    pub field: Option<String>,
+    /// The values it may have.
+    pub allowed: Vec<Value>,
+    /// Whether the same call, unchanged, may succeed later without doing anything twice.
+    pub retryable: bool,
+    /// How long to wait before that, in seconds.
+    pub retry_after: Option<u64>,
+    /// Joins this answer with our log and the backend's.
+    pub correlation_id: String,
+    /// The backend's own words, cleaned.
+    pub backend_message: Option<String>,
+}
+
+impl Failure {
+    /// `{"error": {…}}`, absent fields left out.
+    #[must_use]
+    pub fn structured(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("code".to_owned(), json!(self.code.as_str()));
+        error.insert("message".to_owned(), json!(self.message));
+        error.insert("status".to_owned(), json!(self.status));
+        let mut add = |name: &str, value: Option<Value>| {
+            error.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        add("field", self.field.as_ref().map(|field| json!(field)));
+        add(
+            "allowed",
+            (!self.allowed.is_empty()).then(|| json!(self.allowed)),
+        );
+        add("retryable", Some(json!(self.retryable)));
+        add(
+            "retry_after_s",
+            self.retry_after.map(|seconds| json!(seconds)),
+        );
+        add("correlation_id", Some(json!(self.correlation_id)));
+        add(
+            "backend_message",
+            self.backend_message.as_ref().map(|text| json!(text)),
+        );
+        json!({ "error": error })
+    }
+}
