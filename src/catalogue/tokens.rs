@@ -7,7 +7,9 @@ use super::tool::Tool;
 /// Tokens of a text.
 #[must_use]
 pub fn count(text: &str) -> usize {
-    bpe_openai::o200k_base().count(text)
+    tiktoken_rs::o200k_base_singleton()
+        .encode_ordinary(text)
+        .len()
 }
 
 /// A tool as `tools/list` shows it (protocol page B.2).
