@@ -1,0 +1,105 @@
+# Sourced by the scripts beside it: where things are, the tools the tests need, and a sidecar to test.
+# Everything is installed inside the repository, in folders that git ignores, and only when it is missing or old.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+CLIENTS=$ROOT/tests/clients
+NODE=$CLIENTS/node_modules/node/bin/node
+PYTHON=$CLIENTS/.venv/bin/python
+CARGO_DENY_VERSION=0.20.2
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+# The binary under test: $TOOLBRIDGE_BIN, or the debug build. Built together with the tests, so that what
+# `cargo test` has already compiled is not compiled again with other features.
+build_toolbridge() {
+  TOOLBRIDGE=${TOOLBRIDGE_BIN:-$TARGET/debug/toolbridge}
+  [[ -n ${TOOLBRIDGE_BIN:-} ]] || cargo build --locked --quiet --bins --test it
+  [[ -x $TOOLBRIDGE ]] || die "no binary at $TOOLBRIDGE"
+}
+
+# The pinned npm packages; `node` among them, because the suite and Inspector need a newer one than many machines have.
+set_up_node() {
+  local lock=$CLIENTS/package-lock.json installed=$CLIENTS/node_modules/.installed-lock
+  if cmp -s "$lock" "$installed"; then return; fi
+  command -v npm >/dev/null || die "npm is needed for the client tests: install Node.js 20 or newer"
+  say "installing the npm packages of tests/clients"
+  (cd "$CLIENTS" && npm ci --no-audit --no-fund --loglevel=error >&2)
+  cp "$lock" "$installed"
+}
+
+# The pinned Python packages, in an environment of their own.
+set_up_python() {
+  local pins=$CLIENTS/requirements.txt installed=$CLIENTS/.venv/installed-requirements
+  if cmp -s "$pins" "$installed"; then return; fi
+  say "installing the Python packages of tests/clients"
+  rm -rf "$CLIENTS/.venv"
+  python3 -m venv "$CLIENTS/.venv" || die "Python 3.10 or newer with its venv module is needed for the client tests"
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --requirement "$pins" >&2
+  cp "$pins" "$installed"
+}
+
+# cargo-deny, compiled without optimization: a third of the time, and still a second a run.
+set_up_cargo_deny() {
+  DENY=$TARGET/tools/bin/cargo-deny
+  if [[ $("$DENY" --version 2>/dev/null) == "cargo-deny $CARGO_DENY_VERSION" ]]; then return; fi
+  say "compiling cargo-deny $CARGO_DENY_VERSION (about a minute on two cores)"
+  CARGO_TARGET_DIR=$TARGET/tools/build CARGO_PROFILE_DEV_DEBUG=false \
+    cargo install cargo-deny --version "=$CARGO_DENY_VERSION" --locked --debug --quiet --root "$TARGET/tools"
+  rm -rf "$TARGET/tools/build"
+}
+
+# Starts `toolbridge dev` with every port free and nothing kept; sets URL and TOKEN once it is ready.
+start_dev() {
+  WORK=$(mktemp -d)
+  trap stop_sidecar EXIT
+  mkfifo "$WORK/ready"
+  "$TOOLBRIDGE" dev --json --port 0 --ops-port 0 --backend-port 0 --ephemeral >"$WORK/ready" 2>"$WORK/log" &
+  SIDECAR=$!
+  # Held open until the end: a reader that goes away would break the sidecar's standard output.
+  exec 3<"$WORK/ready"
+  local ready
+  read -r -t 60 ready <&3 || not_ready "toolbridge dev did not become ready"
+  URL=$(member mcp_url "$ready")
+  TOKEN=$(member token "$ready")
+  [[ -n $URL && -n $TOKEN ]] || die "toolbridge dev --json printed something else: $ready"
+}
+
+# Shows what the sidecar said instead of listening, and gives up.
+not_ready() {
+  cat "$WORK/log" >&2
+  kill -TERM "$SIDECAR" 2>/dev/null || true
+  SIDECAR=
+  rm -rf "$WORK"
+  die "$1"
+}
+
+# Ends what start_dev started; it must go quietly, with status 0.
+stop_sidecar() {
+  [[ -n ${SIDECAR:-} ]] || return 0
+  local pid=$SIDECAR status=0
+  SIDECAR=
+  kill -TERM "$pid" 2>/dev/null || true
+  wait "$pid" || status=$?
+  exec 3<&-
+  if [[ $status != 0 ]]; then
+    tail -n 40 "$WORK/log" >&2
+    rm -rf "$WORK"
+    die "the sidecar ended with status $status after SIGTERM"
+  fi
+  rm -rf "$WORK"
+}
+
+# One string member of a flat JSON object: `member token '{"token":"…"}'`.
+member() { sed -nE "s/.*\"$1\": *\"([^\"]*)\".*/\1/p" <<<"$2"; }
+
+# Milliseconds, for measuring.
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
