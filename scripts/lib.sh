@@ -18,11 +18,11 @@ die() {
   exit 1
 }
 
-# The binary under test: $TOOLBRIDGE_BIN, or the debug build. Built together with the tests, so that what
+# The binary under test: $SIDECAR_BIN, or the debug build. Built together with the tests, so that what
 # `cargo test` has already compiled is not compiled again with other features.
 build_toolbridge() {
-  TOOLBRIDGE=${TOOLBRIDGE_BIN:-$TARGET/debug/toolbridge}
-  [[ -n ${TOOLBRIDGE_BIN:-} ]] || cargo build --locked --quiet --bins --test it
+  TOOLBRIDGE=${SIDECAR_BIN:-$TARGET/debug/toolbridge}
+  [[ -n ${SIDECAR_BIN:-} ]] || cargo build --locked --quiet --bins --test it
   [[ -x $TOOLBRIDGE ]] || die "no binary at $TOOLBRIDGE"
 }
 

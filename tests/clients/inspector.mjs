@@ -1,5 +1,5 @@
 // MCP Inspector's command line against a running sidecar: the full life of a note, one process a call, in the legacy era
-// that Inspector picks by default, and a shorter life in the stateless one. Reads TOOLBRIDGE_URL and TOOLBRIDGE_TOKEN.
+// that Inspector picks by default, and a shorter life in the stateless one. Reads MCP_URL and MCP_TOKEN.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,8 +14,8 @@ import { Report, required } from "./report.mjs";
 const TOOL_ERROR = 5; // Inspector's exit code for a result with isError, and for a tool that is not in the list
 const PROGRAM = fileURLToPath(new URL("node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js", import.meta.url));
 
-const url = required("TOOLBRIDGE_URL");
-const token = required("TOOLBRIDGE_TOKEN");
+const url = required("MCP_URL");
+const token = required("MCP_TOKEN");
 // Inspector keeps state under the home directory; a test leaves none in the reader's.
 const home = mkdtempSync(join(tmpdir(), "toolbridge-inspector-"));
 

@@ -1,5 +1,5 @@
 // The stateless revision 2026-07-28 by hand: plain fetch, so that every header and member is one we wrote.
-// First what the revision demands of any server, then the full life of a note. Reads TOOLBRIDGE_URL and TOOLBRIDGE_TOKEN.
+// First what the revision demands of any server, then the full life of a note. Reads MCP_URL and MCP_TOKEN.
 
 import assert from "node:assert/strict";
 
@@ -13,8 +13,8 @@ const UNSUPPORTED_VERSION = -32022;
 const METHOD_NOT_FOUND = -32601;
 const INVALID_PARAMS = -32602;
 
-const url = required("TOOLBRIDGE_URL");
-const token = required("TOOLBRIDGE_TOKEN");
+const url = required("MCP_URL");
+const token = required("MCP_TOKEN");
 let lastId = 0;
 
 /** Sends one request; `headers` and `meta` replace single values, null leaves one out. */

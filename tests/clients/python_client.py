@@ -1,6 +1,6 @@
 """The official Python SDK against a running sidecar: the full life of a note.
 
-Reads TOOLBRIDGE_URL and TOOLBRIDGE_TOKEN. Prints one line a step and `N passed, N failed`. The SDK checks every
+Reads MCP_URL and MCP_TOKEN. Prints one line a step and `N passed, N failed`. The SDK checks every
 successful result against the tool's output schema by itself.
 """
 
@@ -154,7 +154,7 @@ async def run(url: str, token: str) -> int:
 
 def main() -> int:
     print("Python SDK", flush=True)
-    failed = asyncio.run(run(os.environ["TOOLBRIDGE_URL"], os.environ["TOOLBRIDGE_TOKEN"]))
+    failed = asyncio.run(run(os.environ["MCP_URL"], os.environ["MCP_TOKEN"]))
     print(f"{len(STEPS) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -1,5 +1,5 @@
 // The official TypeScript SDK against a running sidecar: initialize handshake, then the full life of a note.
-// Reads TOOLBRIDGE_URL and TOOLBRIDGE_TOKEN.
+// Reads MCP_URL and MCP_TOKEN.
 
 import assert from "node:assert/strict";
 
@@ -10,8 +10,8 @@ import { ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { lifeOfANote } from "./life.mjs";
 import { Report, required } from "./report.mjs";
 
-const url = new URL(required("TOOLBRIDGE_URL"));
-const token = required("TOOLBRIDGE_TOKEN");
+const url = new URL(required("MCP_URL"));
+const token = required("MCP_TOKEN");
 
 const report = new Report("TypeScript SDK");
 const client = new Client({ name: "toolbridge-tests", version: "1.0.0" });
