@@ -1,5 +1,6 @@
 //! toolbridge: a per-tenant sidecar that serves MCP in front of a REST backend.
 
+pub mod app;
 pub mod auth;
 pub mod backend;
 pub mod catalogue;

@@ -22,9 +22,7 @@ pub use layers::{SettingsFile, Sources};
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
 pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TenantSettings};
-pub use tokens::{
-    AuthSettings, KeySetAlgorithm, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
-};
+pub use tokens::{AuthSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys};
 
 use secrecy::SecretString;
 

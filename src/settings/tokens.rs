@@ -6,6 +6,8 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::auth::Algorithm;
+
 use super::{
     Stage,
     keys::{self, Key},
@@ -54,7 +56,7 @@ pub struct KeySetSettings {
     /// Where it is.
     pub source: KeySetSource,
     /// Accepted algorithms; never empty.
-    pub algorithms: Vec<KeySetAlgorithm>,
+    pub algorithms: Vec<Algorithm>,
 }
 
 /// Where a key set is.
@@ -66,33 +68,18 @@ pub enum KeySetSource {
     File(PathBuf),
 }
 
-/// A signature algorithm with a public key (RFC 7518 §3.1, RFC 8037), named as in a token's `alg`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the registered ones")]
-pub enum KeySetAlgorithm {
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    EdDsa,
-}
-
 /// `None` stands for HS256, the one algorithm of the secret.
-const ALGORITHMS: &[(&str, Option<KeySetAlgorithm>)] = &[
+const ALGORITHMS: &[(&str, Option<Algorithm>)] = &[
     ("HS256", None),
-    ("RS256", Some(KeySetAlgorithm::Rs256)),
-    ("RS384", Some(KeySetAlgorithm::Rs384)),
-    ("RS512", Some(KeySetAlgorithm::Rs512)),
-    ("PS256", Some(KeySetAlgorithm::Ps256)),
-    ("PS384", Some(KeySetAlgorithm::Ps384)),
-    ("PS512", Some(KeySetAlgorithm::Ps512)),
-    ("ES256", Some(KeySetAlgorithm::Es256)),
-    ("ES384", Some(KeySetAlgorithm::Es384)),
-    ("EdDSA", Some(KeySetAlgorithm::EdDsa)),
+    ("RS256", Some(Algorithm::RS256)),
+    ("RS384", Some(Algorithm::RS384)),
+    ("RS512", Some(Algorithm::RS512)),
+    ("PS256", Some(Algorithm::PS256)),
+    ("PS384", Some(Algorithm::PS384)),
+    ("PS512", Some(Algorithm::PS512)),
+    ("ES256", Some(Algorithm::ES256)),
+    ("ES384", Some(Algorithm::ES384)),
+    ("EdDSA", Some(Algorithm::EdDSA)),
 ];
 
 const LONGEST_LEEWAY: Duration = Duration::from_secs(300);
@@ -149,7 +136,7 @@ struct Written {
     audiences: Option<Vec<String>>,
     jwks_url: Option<Url>,
     jwks_file: Option<PathBuf>,
-    algorithms: Option<Vec<Option<KeySetAlgorithm>>>,
+    algorithms: Option<Vec<Option<Algorithm>>>,
     leeway: Option<Duration>,
     authkit: Option<Url>,
 }

@@ -80,11 +80,7 @@ fn every_alias_sets_its_key() {
     );
     assert_eq!(
         key_set.algorithms,
-        [
-            KeySetAlgorithm::Rs256,
-            KeySetAlgorithm::Es256,
-            KeySetAlgorithm::EdDsa
-        ]
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
     );
 }
 

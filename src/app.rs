@@ -1,0 +1,331 @@
+//! The wiring, and nothing else: makes every part from `Settings`, hands each one only what it needs, takes the ports
+//! early so that their addresses are known. The only module that sees all settings; nobody imports it but `cli`.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use crate::{
+    auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, Verifier},
+    backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
+    catalogue::{Catalogue, Problems},
+    clock,
+    identity::{Identities, InvalidSecret, Signer, TenantSource},
+    mcp::{Calls, ConnectionLimits, McpService},
+    outgoing::Timeouts,
+    server::{
+        self, Answer,
+        gate::Gate,
+        health::{Check, Checks},
+        metadata::ResourceMetadata,
+        operations,
+        public::Public,
+    },
+    settings::{
+        AuthSettings, CatalogueSource, KeySetSettings, KeySetSource, Settings, TenantSettings,
+        VerificationKeys,
+    },
+    shutdown::{self, Shutdown},
+};
+
+/// After the calls are done, their last bytes may take this long to leave.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// A sidecar with its ports taken, not yet answering.
+pub struct App {
+    public: Port,
+    ops: Port,
+    backend_address: String,
+    verifier: Arc<Verifier>,
+    calls: Arc<Calls>,
+    settings: Settings,
+    running: TaskTracker,
+    streams: CancellationToken,
+}
+
+struct Port {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+/// Why a sidecar cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalogue has problems.
+    #[error("{0}")]
+    Catalogue(Problems),
+    /// The keys of `auth.*` cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// `TENANT_HEADER_SECRET` cannot be used.
+    #[error(transparent)]
+    Secret(#[from] InvalidSecret),
+    /// `backend.url` cannot be used.
+    #[error("backend.url: {0}")]
+    Backend(#[from] InvalidBackendUrl),
+    /// A port cannot be taken.
+    #[error("{setting} = {addr} cannot be taken: {source}")]
+    Bind {
+        /// Which listener.
+        setting: &'static str,
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No HTTP client for the backend.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+impl App {
+    /// Makes every part and takes both ports.
+    ///
+    /// # Errors
+    /// [`StartError`]: what stands in the way, and whose setting it is.
+    pub async fn build(settings: Settings) -> Result<Self, StartError> {
+        let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
+        let verifier = Arc::new(verifier(&settings.auth)?);
+        let running = TaskTracker::new();
+        let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
+        let identities = Identities::new(
+            match &settings.tenant {
+                TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
+            },
+            settings
+                .signing_secret
+                .as_ref()
+                .map(Signer::new)
+                .transpose()?,
+        );
+        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
+        Ok(Self {
+            public: bind("server.listen", settings.server.listen).await?,
+            ops: bind("ops.listen", settings.ops.listen).await?,
+            backend_address: address_of(&settings.backend.url),
+            verifier,
+            calls: Arc::new(calls),
+            settings,
+            running,
+            streams: CancellationToken::new(),
+        })
+    }
+
+    /// Where MCP will answer.
+    #[must_use]
+    pub fn mcp_url(&self) -> String {
+        format!("http://{}/mcp", self.public.addr)
+    }
+
+    /// Where health will answer.
+    #[must_use]
+    pub fn ops_url(&self) -> String {
+        format!("http://{}", self.ops.addr)
+    }
+
+    /// The catalogue being served.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        self.calls.catalogue()
+    }
+
+    /// Answers until `shutdown`, then stops in order: no new connections, running calls finish, streams end. Whether
+    /// everything that ran could finish.
+    pub async fn run(self, shutdown: Shutdown) -> bool {
+        let grace = self.settings.shutdown.grace;
+        let answer = self.public_answer();
+        let stop = CancellationToken::new();
+        self.verifier.warm().await;
+        let checks = self.checks();
+        let health: Answer =
+            Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
+        let ops = tokio::spawn(server::accept(self.ops.listener, health, stop.clone()));
+        let public = tokio::spawn(server::accept(self.public.listener, answer, stop.clone()));
+        shutdown.requested().await;
+        stop.cancel();
+        ops.abort();
+        let Ok(open) = public.await else {
+            return false;
+        };
+        let mut ended = std::pin::pin!(open.shutdown());
+        let orderly = async {
+            let finished = tokio::select! {
+                // Connections that end by themselves need no cut of streams.
+                () = &mut ended => return true,
+                finished = finish(&self.running, grace) => finished,
+            };
+            let _ = tokio::time::timeout(FLUSH, &mut ended).await;
+            shutdown::drain(&self.running, &self.streams, Duration::ZERO).await;
+            let _ = tokio::time::timeout(FLUSH, &mut ended).await;
+            finished
+        };
+        tokio::select! {
+            finished = orderly => finished,
+            () = shutdown.forced() => false,
+        }
+    }
+
+    /// What answers on the public port.
+    fn public_answer(&self) -> Answer {
+        let server = &self.settings.server;
+        let limits = ConnectionLimits {
+            most: self.settings.connections.max,
+            most_per_person: self.settings.connections.max_per_person,
+            idle: self.settings.connections.idle_timeout,
+        };
+        let mcp = Arc::new(McpService::new(
+            Arc::clone(&self.calls),
+            limits,
+            server.max_request_bytes,
+            self.streams.clone(),
+        ));
+        let public = Arc::new(Public {
+            gate: Gate::new(
+                server.public_url.as_ref(),
+                &server.allowed_hosts,
+                &server.allowed_origins,
+            ),
+            verifier: Arc::clone(&self.verifier),
+            metadata: self.metadata(),
+            mcp: Arc::new(move |request| {
+                let mcp = Arc::clone(&mcp);
+                Box::pin(async move { mcp.handle(request).await })
+            }),
+            now: clock::unix_now,
+        });
+        Arc::new(move |request| {
+            let public = Arc::clone(&public);
+            Box::pin(async move { public.answer(request).await })
+        })
+    }
+
+    fn metadata(&self) -> Option<ResourceMetadata> {
+        let AuthSettings::Tokens(tokens) = &self.settings.auth else {
+            return None;
+        };
+        let listen = Url::parse(&format!("http://{}", self.public.addr)).ok();
+        let base = self.settings.server.public_url.clone().or(listen)?;
+        let name = &self.catalogue().server().name;
+        ResourceMetadata::new(&base, &tokens.issuer, name)
+    }
+
+    /// What a call needs: keys to recognize callers with, and a backend that listens.
+    fn checks(&self) -> Checks {
+        let verifier = Arc::clone(&self.verifier);
+        let backend: Arc<str> = self.backend_address.as_str().into();
+        let patience = self.settings.backend.connect_timeout;
+        Arc::new(move || {
+            let verifier = Arc::clone(&verifier);
+            let backend = Arc::clone(&backend);
+            Box::pin(async move {
+                let connection = TcpStream::connect(&*backend);
+                let reached = tokio::time::timeout(patience, connection).await;
+                let missing = verifier.without_keys();
+                vec![
+                    Check {
+                        name: "backend",
+                        trouble: match reached {
+                            Ok(Ok(_)) => None,
+                            Ok(Err(_)) | Err(_) => Some("cannot be reached".to_owned()),
+                        },
+                    },
+                    Check {
+                        name: "keys",
+                        trouble: (!missing.is_empty())
+                            .then(|| format!("not loaded for {}", missing.join(", "))),
+                    },
+                ]
+            })
+        })
+    }
+}
+
+/// Waits for the running calls, at most so long.
+async fn finish(running: &TaskTracker, grace: Duration) -> bool {
+    running.close();
+    tokio::time::timeout(grace, running.wait()).await.is_ok()
+}
+
+async fn bind(setting: &'static str, addr: SocketAddr) -> Result<Port, StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok(Port { listener, addr })
+    };
+    bound.await.map_err(|source| StartError::Bind {
+        setting,
+        addr,
+        source,
+    })
+}
+
+/// The catalogue that is meant.
+///
+/// # Errors
+/// Every problem it has.
+pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
+    match source {
+        CatalogueSource::Shipped => Catalogue::shipped(),
+        CatalogueSource::File(path) => Catalogue::load(path),
+    }
+}
+
+fn backend(
+    settings: &Settings,
+    catalogue: &Catalogue,
+) -> Result<BackendSettings, InvalidBackendUrl> {
+    let backend = &settings.backend;
+    let base: BackendUrl = backend.url.as_str().parse()?;
+    Ok(BackendSettings {
+        base,
+        session: catalogue.session().cloned(),
+        stale: catalogue.stale().to_vec(),
+        timeouts: Timeouts {
+            connect: backend.connect_timeout,
+            request: backend.request_timeout,
+        },
+        max_response_bytes: backend.max_response_bytes,
+        now: clock::unix_now,
+    })
+}
+
+/// Host and port as a connection wants them.
+fn address_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{host}:{port}")
+}
+
+fn verifier(settings: &AuthSettings) -> Result<Verifier, KeyError> {
+    let AuthSettings::Tokens(tokens) = settings else {
+        return Ok(Verifier::anonymous());
+    };
+    let rules = |keys, algorithms| IssuerRules {
+        leeway: tokens.leeway,
+        algorithms,
+        ..IssuerRules::new(&tokens.issuer, &tokens.audiences, keys)
+    };
+    let secret = |secret: &SecretString| {
+        let keys = KeySource::SharedSecret(secret.clone());
+        rules(keys, vec![Algorithm::HS256])
+    };
+    let key_set = |set: &KeySetSettings| rules(key_source(set), set.algorithms.clone());
+    Verifier::new(match &tokens.keys {
+        VerificationKeys::Secret(shared) => vec![secret(shared)],
+        VerificationKeys::KeySet(set) => vec![key_set(set)],
+        VerificationKeys::Both(shared, set) => vec![secret(shared), key_set(set)],
+    })
+}
+
+fn key_source(set: &KeySetSettings) -> KeySource {
+    match &set.source {
+        KeySetSource::Url(url) => KeySource::JwksUrl {
+            url: url.clone(),
+            cache: CachePolicy::default(),
+        },
+        KeySetSource::File(path) => KeySource::JwksFile(path.clone()),
+    }
+}

@@ -1,0 +1,57 @@
+//! What `serve`, `dev` and `sandbox` share at their start: logging, and words for a start that fails.
+
+use std::{io, net::SocketAddr};
+
+use tracing::level_filters::LevelFilter;
+
+use super::Failed;
+use crate::{
+    app::StartError,
+    settings::{LogFormat, LogSettings},
+    telemetry::{self, Format},
+};
+
+/// Logs to standard error.
+pub(super) fn logging(settings: LogSettings) -> Result<(), Failed> {
+    let format = match settings.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Pretty => Format::Pretty { colour: false },
+        LogFormat::Auto => Format::for_standard_error(),
+    };
+    telemetry::init(settings.level, format, io::stderr).map_err(Failed::new)
+}
+
+/// The same for commands without settings of their own.
+pub(super) fn plain_logging(level: LevelFilter) -> Result<(), Failed> {
+    logging(LogSettings {
+        level,
+        format: LogFormat::Auto,
+    })
+}
+
+/// A failed start; `knob` names what changes a listener's address, per setting.
+pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Failed {
+    match error {
+        StartError::Bind {
+            setting,
+            addr,
+            source,
+        } => taken(addr, &source, &knob(setting)),
+        StartError::Client(_) => Failed::new(error),
+        StartError::Catalogue(_)
+        | StartError::Keys(_)
+        | StartError::Secret(_)
+        | StartError::Backend(_) => Failed::configuration(error),
+    }
+}
+
+/// A port that cannot be had.
+pub(super) fn taken(addr: SocketAddr, source: &io::Error, knob: &str) -> Failed {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        return Failed::new(format!(
+            "port {} is in use: choose another with {knob}, or let the system choose with port 0",
+            addr.port()
+        ));
+    }
+    Failed::new(format!("{addr} cannot be listened on: {source} ({knob})"))
+}
