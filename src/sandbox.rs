@@ -33,7 +33,7 @@ mod token;
 mod wire;
 mod writes;
 
-pub use faults::{Effect, Fault, Faults, Hold, Latency, Moment, Scope, Switches};
+pub use faults::{Failure, Fault, Faults, Hold, Latency, Moment, Requests, Switches};
 pub use limits::{Bucket, Limits};
 pub use store::{Storage, StoreError};
 pub use tenants::{Organization, Organizations, Tenants};
@@ -49,7 +49,7 @@ use token::Tokens;
 
 /// Everything a sandbox is started with.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SandboxSettings {
     /// Port 0 takes a free one. The fault switches answer to loopback connections only.
     pub listen: SocketAddr,
     /// Where records, users and epochs are kept.
@@ -113,7 +113,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`SandboxError::Bind`] for a port that is taken, [`SandboxError::Store`] for a file that cannot be used.
-    pub async fn start(settings: Settings) -> Result<Self, SandboxError> {
+    pub async fn start(settings: SandboxSettings) -> Result<Self, SandboxError> {
         let bind = |source| SandboxError::Bind {
             addr: settings.listen,
             source,
@@ -273,7 +273,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-impl Settings {
+impl SandboxSettings {
     /// For tests: a free loopback port, memory, no tenants, no limits, tokens signed with a fixed secret.
     #[must_use]
     pub fn for_tests(entities: Vec<Entity>) -> Self {

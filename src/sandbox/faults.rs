@@ -12,7 +12,7 @@ use tokio::sync::watch;
 /// Which requests a fault is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Scope {
+pub enum Requests {
     /// Every request, health and information included.
     #[default]
     All,
@@ -61,7 +61,7 @@ pub struct Latency {
     pub ms: u64,
     /// Which requests are delayed.
     #[serde(default)]
-    pub on: Scope,
+    pub on: Requests,
 }
 
 /// A wrong answer, for some requests and a number of times.
@@ -70,7 +70,7 @@ pub struct Latency {
 pub struct Fault {
     /// Which requests meet it.
     #[serde(default)]
-    pub on: Scope,
+    pub on: Requests,
     /// Before the request is carried out, or after.
     #[serde(default)]
     pub when: Moment,
@@ -78,13 +78,13 @@ pub struct Fault {
     #[serde(default)]
     pub times: Option<u32>,
     /// What happens.
-    pub does: Effect,
+    pub does: Failure,
 }
 
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Effect {
+pub enum Failure {
     /// A JSON error with this status.
     Status {
         /// Any status from 200 to 599.
@@ -127,13 +127,13 @@ struct State {
 }
 
 struct Gate {
-    on: Scope,
+    on: Requests,
     moment: Moment,
     arrived: watch::Sender<usize>,
     is_open: watch::Sender<bool>,
 }
 
-/// A closed gate. Requests in its scope stop there until it is released or dropped.
+/// A closed gate. The requests it is for stop there until it is released or dropped.
 pub struct Hold {
     faults: Faults,
     gate: Arc<Gate>,
@@ -166,9 +166,9 @@ impl Faults {
         self.set(Switches::default());
     }
 
-    /// Stops every request of this scope at this moment, until the hold is released.
+    /// Stops every one of these requests at this moment, until the hold is released.
     #[must_use]
-    pub fn hold(&self, on: Scope, moment: Moment) -> Hold {
+    pub fn hold(&self, on: Requests, moment: Moment) -> Hold {
         let gate = Arc::new(Gate {
             on,
             moment,
@@ -183,15 +183,15 @@ impl Faults {
     }
 
     /// Latency (on arrival) and gates, in that order.
-    pub(super) async fn pass(&self, scope: Scope, moment: Moment) {
+    pub(super) async fn pass(&self, requests: Requests, moment: Moment) {
         let (delay, gates) = {
             let state = self.lock();
             let latency = state
                 .switches
                 .latency
-                .filter(|latency| latency.on.covers(scope));
+                .filter(|latency| latency.on.covers(requests));
             let gates = state.gates.iter();
-            let stops = |gate: &&Arc<Gate>| gate.moment == moment && gate.on.covers(scope);
+            let stops = |gate: &&Arc<Gate>| gate.moment == moment && gate.on.covers(requests);
             let gates: Vec<_> = gates.filter(stops).map(Arc::clone).collect();
             (latency.map(|latency| latency.ms), gates)
         };
@@ -206,20 +206,20 @@ impl Faults {
     }
 
     /// The fault that strikes this request, counted.
-    pub(super) fn strike(&self, scope: Scope, moment: Moment) -> Option<Effect> {
+    pub(super) fn strike(&self, requests: Requests, moment: Moment) -> Option<Failure> {
         let faults = &mut self.lock().switches.faults;
         let at = faults.iter().position(|fault| {
-            fault.moment() == moment && fault.on.covers(scope) && fault.times != Some(0)
+            fault.moment() == moment && fault.on.covers(requests) && fault.times != Some(0)
         })?;
         let fault = faults.get_mut(at)?;
-        let effect = fault.does.clone();
+        let failure = fault.does.clone();
         if let Some(times) = &mut fault.times {
             *times -= 1;
             if *times == 0 {
                 faults.remove(at);
             }
         }
-        Some(effect)
+        Some(failure)
     }
 
     /// Whether the epoch is to be raised behind the session that was just opened, counted.
@@ -247,7 +247,7 @@ impl Faults {
     }
 }
 
-impl Scope {
+impl Requests {
     fn covers(self, request: Self) -> bool {
         self == Self::All || self == request
     }
@@ -257,7 +257,7 @@ impl Fault {
     /// A truncated answer needs an answer to truncate.
     fn moment(&self) -> Moment {
         match self.does {
-            Effect::Truncate => Moment::Answer,
+            Failure::Truncate => Moment::Answer,
             _ => self.when,
         }
     }
@@ -293,18 +293,18 @@ mod tests {
     fn a_fault_strikes_its_scope_and_as_often_as_it_says() {
         let faults = Faults::default();
         faults.add(Fault {
-            on: Scope::Sessions,
+            on: Requests::Sessions,
             when: Moment::Arrival,
             times: Some(2),
-            does: Effect::Html,
+            does: Failure::Html,
         });
-        assert_eq!(faults.strike(Scope::Entities, Moment::Arrival), None);
-        assert_eq!(faults.strike(Scope::Sessions, Moment::Answer), None);
+        assert_eq!(faults.strike(Requests::Entities, Moment::Arrival), None);
+        assert_eq!(faults.strike(Requests::Sessions, Moment::Answer), None);
         for _ in 0..2 {
-            let effect = faults.strike(Scope::Sessions, Moment::Arrival);
-            assert_eq!(effect, Some(Effect::Html));
+            let failure = faults.strike(Requests::Sessions, Moment::Arrival);
+            assert_eq!(failure, Some(Failure::Html));
         }
-        assert_eq!(faults.strike(Scope::Sessions, Moment::Arrival), None);
+        assert_eq!(faults.strike(Requests::Sessions, Moment::Arrival), None);
         assert_eq!(faults.switches(), Switches::default());
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, header::ALLOW};
 
-use super::{faults::Scope, kinds::Kind, reply::Reply};
+use super::{faults::Requests, kinds::Kind, reply::Reply};
 
 /// An endpoint that exists, with the method it was called with.
 pub(super) enum Route {
@@ -112,14 +112,14 @@ impl Routes {
     }
 
     /// Which fault switches a path answers to.
-    pub(super) fn scope(&self, path: &str) -> Scope {
+    pub(super) fn requests_to(&self, path: &str) -> Requests {
         match self.place(path) {
-            Some(Place::Sessions | Place::Session(_)) => Scope::Sessions,
-            Some(Place::Exchange | Place::Tenant) => Scope::Identity,
+            Some(Place::Sessions | Place::Session(_)) => Requests::Sessions,
+            Some(Place::Exchange | Place::Tenant) => Requests::Identity,
             Some(
                 Place::Collection(_) | Place::Record(..) | Place::Archive(..) | Place::Process(..),
-            ) => Scope::Entities,
-            Some(Place::Health | Place::Info | Place::Wipe | Place::State) | None => Scope::All,
+            ) => Requests::Entities,
+            Some(Place::Health | Place::Info | Place::Wipe | Place::State) | None => Requests::All,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     control,
-    faults::{Effect, Moment},
+    faults::{Failure, Moment},
     pipeline::{Call, Pipeline},
     reply::{Correlation, Reply},
     wire::Wire,
@@ -46,9 +46,9 @@ pub(super) async fn serve(listener: TcpListener, pipeline: Arc<Pipeline>, stop: 
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => {
-                // A failed accept is a client that left, or a shortage of descriptors that passes.
                 let Ok((stream, peer)) = accepted else {
-                    tokio::task::yield_now().await;
+                    // A client that left, or a shortage of descriptors, which must not be met with a busy loop.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 };
                 connections.spawn(connection(stream, peer, Arc::clone(&pipeline), stop.clone()));
@@ -103,16 +103,16 @@ async fn respond(
     {
         return Ok(reply.render(&correlation).map(Wire::whole));
     }
-    let scope = pipeline.routes.scope(&call.path);
+    let requests = pipeline.routes.requests_to(&call.path);
     let faults = &pipeline.faults;
-    faults.pass(scope, Moment::Arrival).await;
-    if let Some(effect) = faults.strike(scope, Moment::Arrival) {
-        return struck(effect, None, &correlation);
+    faults.pass(requests, Moment::Arrival).await;
+    if let Some(failure) = faults.strike(requests, Moment::Arrival) {
+        return struck(failure, None, &correlation);
     }
     let reply = pipeline.answer(&call).await;
-    faults.pass(scope, Moment::Answer).await;
-    match faults.strike(scope, Moment::Answer) {
-        Some(effect) => struck(effect, Some(reply), &correlation),
+    faults.pass(requests, Moment::Answer).await;
+    match faults.strike(requests, Moment::Answer) {
+        Some(failure) => struck(failure, Some(reply), &correlation),
         None => Ok(reply.render(&correlation).map(Wire::whole)),
     }
 }
@@ -131,18 +131,18 @@ async fn read(request: Request<Incoming>) -> Result<Call, Reply> {
 }
 
 fn struck(
-    effect: Effect,
+    failure: Failure,
     reply: Option<Reply>,
     correlation: &Correlation,
 ) -> Result<Response<Wire>, Dropped> {
-    let reply = match effect {
-        Effect::Drop => return Err(Dropped),
-        Effect::Truncate => {
+    let reply = match failure {
+        Failure::Drop => return Err(Dropped),
+        Failure::Truncate => {
             let whole = reply.unwrap_or_else(|| Reply::empty(200));
             return Ok(truncated(whole.render(correlation)));
         }
-        Effect::Huge { megabytes, chunked } => return Ok(huge(megabytes, chunked)),
-        Effect::Status {
+        Failure::Huge { megabytes, chunked } => return Ok(huge(megabytes, chunked)),
+        Failure::Status {
             code,
             retry_after_s,
         } => {
@@ -152,8 +152,8 @@ fn struck(
                 None => reply,
             }
         }
-        Effect::Html => Reply::html("<!doctype html><title>Sign in</title>"),
-        Effect::Redirect { location } => {
+        Failure::Html => Reply::html("<!doctype html><title>Sign in</title>"),
+        Failure::Redirect { location } => {
             let reply = Reply::empty(307);
             match HeaderValue::from_str(&location) {
                 Ok(location) => reply.with(LOCATION, &location),
