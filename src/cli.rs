@@ -27,7 +27,12 @@ const CONFIGURATION: u8 = 64;
 
 /// toolbridge: MCP in front of your REST backend, from one tools.yaml.
 #[derive(Parser)]
-#[command(name = "toolbridge", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "toolbridge",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -145,9 +150,7 @@ fn say(text: &str) -> Result<ExitCode, Failed> {
 }
 
 /// Runs a command that waits for the network.
-fn in_runtime<T>(
-    command: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
+fn in_runtime<T>(command: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

@@ -33,7 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Call one tool of a running sidecar.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge call list_notes\n  toolbridge call create_note title=Hi content=There tags='[\"a\",\"b\"]'\n  toolbridge call patch_task uid=… updates='{\"priority\":\"high\"}'\n  toolbridge call get_note uid=… --url https://acme.example.com/mcp --token \"$TOKEN\"\n\nExit code 1 where the tool reports an error. Without --token it uses a development token for user `dev`.")]
+#[command(
+    after_help = "Examples:\n  toolbridge call list_notes\n  toolbridge call create_note title=Hi content=There tags='[\"a\",\"b\"]'\n  toolbridge call patch_task uid=… updates='{\"priority\":\"high\"}'\n  toolbridge call get_note uid=… --url https://acme.example.com/mcp --token \"$TOKEN\"\n\nExit code 1 where the tool reports an error. Without --token it uses a development token for user `dev`."
+)]
 pub(super) struct Call {
     /// The tool
     tool: String,
@@ -77,7 +79,10 @@ impl Call {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => String::new(),
             };
-            return Err(Failed::new(format!("there is no tool `{}`{hint}", self.tool)));
+            return Err(Failed::new(format!(
+                "there is no tool `{}`{hint}",
+                self.tool
+            )));
         };
         let arguments = arguments(tool, self.arguments);
         let params = CallToolRequestParams::new(self.tool).with_arguments(arguments);
@@ -101,9 +106,9 @@ impl Call {
         let config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str())
             .auth_header(token.expose_secret());
         let transport = StreamableHttpClientTransport::with_client(http, config);
-        ().serve(transport).await.map_err(|error| {
-            Failed::new(format!("no MCP connection to {}: {error}", self.url))
-        })
+        ().serve(transport)
+            .await
+            .map_err(|error| Failed::new(format!("no MCP connection to {}: {error}", self.url)))
     }
 }
 
@@ -119,9 +124,7 @@ fn arguments(tool: &Tool, given: Vec<(String, String)>) -> Map<String, Value> {
         .map(|(name, text)| {
             let value = match is_text(&name) {
                 Some(true) => Value::String(text),
-                Some(false) | None => {
-                    serde_json::from_str(&text).unwrap_or(Value::String(text))
-                }
+                Some(false) | None => serde_json::from_str(&text).unwrap_or(Value::String(text)),
             };
             (name, value)
         })

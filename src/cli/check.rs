@@ -9,7 +9,9 @@ use crate::catalogue::{Catalogue, Effect, tokens};
 
 /// Check a catalogue.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge check\n  toolbridge check tools.yaml\n\nExit code 64 where the catalogue has problems; lints count as problems here, though `serve` starts with them.")]
+#[command(
+    after_help = "Examples:\n  toolbridge check\n  toolbridge check tools.yaml\n\nExit code 64 where the catalogue has problems; lints count as problems here, though `serve` starts with them."
+)]
 pub(super) struct Check {
     /// The catalogue; without it, tools.yaml here, else the shipped one
     file: Option<PathBuf>,
@@ -50,9 +52,15 @@ fn table(catalogue: &Catalogue) -> String {
     let names = width(|row| row.0.len(), 4);
     let effects = width(|row| row.1.len(), 6);
     let scopes = width(|row| row.2.len(), 6);
-    let mut table = format!("{:names$}  {:effects$}  {:scopes$}  tokens\n", "tool", "effect", "scopes");
+    let mut table = format!(
+        "{:names$}  {:effects$}  {:scopes$}  tokens\n",
+        "tool", "effect", "scopes"
+    );
     for (name, effect, scope, tokens) in &rows {
-        let _ = writeln!(table, "{name:names$}  {effect:effects$}  {scope:scopes$}  {tokens:6}");
+        let _ = writeln!(
+            table,
+            "{name:names$}  {effect:effects$}  {scope:scopes$}  {tokens:6}"
+        );
     }
     let _ = writeln!(
         table,

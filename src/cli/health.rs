@@ -16,7 +16,9 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// Ask a running sidecar whether it lives.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge health\n  toolbridge health --ready\n  toolbridge health --url http://127.0.0.1:9091\n\nExit code 0 where it is well, 1 otherwise.")]
+#[command(
+    after_help = "Examples:\n  toolbridge health\n  toolbridge health --ready\n  toolbridge health --url http://127.0.0.1:9091\n\nExit code 0 where it is well, 1 otherwise."
+)]
 pub(super) struct Health {
     /// The operations address; without it, the one of the settings
     #[arg(long)]

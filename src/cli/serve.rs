@@ -14,7 +14,9 @@ use crate::{
 
 /// Run the sidecar.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge serve --config toolbridge.toml\n  TOOLBRIDGE_BACKEND__URL=http://127.0.0.1:8080 toolbridge serve --catalogue tools.yaml\n  toolbridge serve --set server.listen=127.0.0.1:0 --set log.level=debug\n\nEvery setting is explained in toolbridge.example.toml. Exit code 64 where a setting is wrong.")]
+#[command(
+    after_help = "Examples:\n  toolbridge serve --config toolbridge.toml\n  TOOLBRIDGE_BACKEND__URL=http://127.0.0.1:8080 toolbridge serve --catalogue tools.yaml\n  toolbridge serve --set server.listen=127.0.0.1:0 --set log.level=debug\n\nEvery setting is explained in toolbridge.example.toml. Exit code 64 where a setting is wrong."
+)]
 pub(super) struct Serve {
     /// Settings file; without it, toolbridge.toml here, if there is one
     #[arg(long, value_name = "FILE")]
@@ -52,12 +54,15 @@ impl Serve {
 }
 
 async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
-    let app = App::build(settings).await.map_err(|error| {
-        start::failure(error, |setting| format!("the setting {setting}"))
-    })?;
+    let app = App::build(settings)
+        .await
+        .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?;
     let lints = app.catalogue().lints();
     if !lints.is_empty() {
-        tracing::warn!(lints = lints.list().len(), "the catalogue could be better: see `toolbridge check`");
+        tracing::warn!(
+            lints = lints.list().len(),
+            "the catalogue could be better: see `toolbridge check`"
+        );
     }
     let shutdown = Shutdown::on_signals()?;
     tracing::info!(

@@ -15,7 +15,9 @@ use crate::{
 
 /// Print a token for development.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge token --sub alice\n  toolbridge token --sub alice --expires 15m\n  curl -H \"Authorization: Bearer $(toolbridge token --sub alice)\" …\n\nWith JWT_HS256_SECRET, JWT_ISSUER and JWT_AUDIENCE set it signs with those; without, with the fixed development\nsecret that `toolbridge dev` uses and `toolbridge serve` refuses.")]
+#[command(
+    after_help = "Examples:\n  toolbridge token --sub alice\n  toolbridge token --sub alice --expires 15m\n  curl -H \"Authorization: Bearer $(toolbridge token --sub alice)\" …\n\nWith JWT_HS256_SECRET, JWT_ISSUER and JWT_AUDIENCE set it signs with those; without, with the fixed development\nsecret that `toolbridge dev` uses and `toolbridge serve` refuses."
+)]
 pub(super) struct Token {
     /// The person (`sub`)
     #[arg(long)]
@@ -95,7 +97,9 @@ fn signing() -> Result<Signing, Failed> {
     let settings = Settings::load(&sources, development::is_development_secret)
         .map_err(Failed::configuration)?;
     let AuthSettings::Tokens(tokens) = settings.auth else {
-        return Err(Failed::configuration("auth.mode is none: no token is needed"));
+        return Err(Failed::configuration(
+            "auth.mode is none: no token is needed",
+        ));
     };
     let (VerificationKeys::Secret(secret) | VerificationKeys::Both(secret, _)) = tokens.keys else {
         return Err(Failed::configuration(

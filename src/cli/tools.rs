@@ -10,11 +10,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failed, say};
-use crate::catalogue::{Catalogue, tokens};
+use crate::{
+    app,
+    catalogue::{Catalogue, tokens},
+    settings::CatalogueSource,
+};
 
 /// List the tools of a catalogue.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  toolbridge tools\n  toolbridge tools --json | less\n  toolbridge tools my-tools.yaml")]
+#[command(
+    after_help = "Examples:\n  toolbridge tools\n  toolbridge tools --json | less\n  toolbridge tools my-tools.yaml"
+)]
 pub(super) struct Tools {
     /// The catalogue; without it, tools.yaml here, else the shipped one
     file: Option<PathBuf>,
@@ -37,15 +43,16 @@ impl Tools {
     }
 }
 
-/// The catalogue of a file that was named, or the one that is meant without a name.
-pub(super) fn catalogue(file: Option<PathBuf>) -> Result<Catalogue, Failed> {
+/// The file that is meant: the one that was named, else a tools.yaml here; `None` means the shipped catalogue.
+pub(super) fn file(named: Option<PathBuf>) -> Option<PathBuf> {
     let here = Path::new("tools.yaml");
-    let catalogue = match file {
-        Some(file) => Catalogue::load(&file),
-        None if here.exists() => Catalogue::load(here),
-        None => Catalogue::shipped(),
-    };
-    catalogue.map_err(Failed::configuration)
+    named.or_else(|| here.exists().then(|| here.to_owned()))
+}
+
+/// The catalogue of that file.
+pub(super) fn catalogue(named: Option<PathBuf>) -> Result<Catalogue, Failed> {
+    let source = file(named).map_or(CatalogueSource::Shipped, CatalogueSource::File);
+    app::catalogue(&source).map_err(Failed::configuration)
 }
 
 /// What `tools/list` answers.

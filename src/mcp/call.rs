@@ -46,7 +46,7 @@ pub(super) enum CallError {
     Identity(#[from] IdentityError),
     #[error("the backend did not do it")]
     Backend {
-        source: BackendError,
+        source: Box<BackendError>,
         /// Whether the backend may have changed something all the same.
         may_have_written: bool,
     },
@@ -145,7 +145,7 @@ impl Calls {
             .await
             .map_err(|source| CallError::Backend {
                 may_have_written: source.may_have_written(&plan),
-                source,
+                source: Box::new(source),
             })?;
         present::result(tool, reply.body)
     }

@@ -2,6 +2,8 @@
 //! place that words failures (design §8). Exhaustive on purpose: a new error does not compile until it has words.
 //! Internal addresses, tokens and bodies never come this way; the correlation id always does.
 
+mod refused;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -11,7 +13,7 @@ use super::{
     outcome::{Code, Failure},
 };
 use crate::{
-    backend::{BackendError, CorrelationId, Rejection, ReplyBody, Stage, rejection::Versions},
+    backend::{BackendError, CorrelationId, ReplyBody, Stage},
     catalogue::{ArgumentErrors, Effect, ResultShape, Tool},
 };
 
@@ -117,14 +119,7 @@ fn arguments(tool: &Tool, errors: &ArgumentErrors) -> Failure {
 
 fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure {
     let name = &tool.name;
-    // Said after failures that leave it open whether a write was done.
-    let doubt = if may_have_written {
-        "; it is not known whether the change was made: read before you repeat it"
-    } else if tool.effect == Effect::Write {
-        "; nothing was changed"
-    } else {
-        ""
-    };
+    let doubt = doubt(tool, may_have_written);
     let unavailable = |what: &str| Failure {
         retryable: !may_have_written,
         ..plain(Code::BackendUnavailable, format!("{what}{doubt}"))
@@ -136,17 +131,7 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
         BackendError::Broken { .. } => unavailable("the connection to the backend broke"),
         BackendError::TimedOut { after, stage, .. } => Failure {
             retryable: !may_have_written,
-            ..plain(
-                Code::Timeout,
-                format!(
-                    "{name} timed out after {} waiting for the backend{}{doubt}",
-                    spelled(*after),
-                    match stage {
-                        Stage::Opening => " to open a session",
-                        Stage::Request | Stage::Closing => "",
-                    }
-                ),
-            )
+            ..plain(Code::Timeout, timed_out(tool, *after, *stage, doubt))
         },
         BackendError::Unreadable { status, .. } => Failure {
             status: Some(*status),
@@ -179,21 +164,32 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
                 "{name} would have asked the backend for another path than the catalogue says, so it was not sent"
             ),
         ),
-        BackendError::Stale(rejection) => told(
-            rejection,
-            Failure {
-                retryable: true,
-                ..plain(
-                    Code::BackendUnavailable,
-                    format!(
-                        "the backend refused two fresh sessions as stale, so {name} was not run: try again shortly"
-                    ),
-                )
-            },
-        ),
-        BackendError::SessionRefused(rejection) => rejected(tool, rejection, "; nothing was sent"),
-        BackendError::Rejected(rejection) => rejected(tool, rejection, doubt),
+        BackendError::Stale(rejection) => refused::stale(tool, rejection),
+        BackendError::SessionRefused(rejection) => {
+            refused::refused(tool, rejection, "; nothing was sent")
+        }
+        BackendError::Rejected(rejection) => refused::refused(tool, rejection, doubt),
     }
+}
+
+/// What is said of a write after a failure; a read changes nothing and needs no words.
+fn doubt(tool: &Tool, may_have_written: bool) -> &'static str {
+    if may_have_written {
+        "; it is not known whether the change was made: read before you repeat it"
+    } else if tool.effect == Effect::Write {
+        "; nothing was changed"
+    } else {
+        ""
+    }
+}
+
+fn timed_out(tool: &Tool, after: Duration, stage: Stage, doubt: &str) -> String {
+    let doing = match stage {
+        Stage::Opening => " to open a session",
+        Stage::Request | Stage::Closing => "",
+    };
+    let (name, after) = (&tool.name, spelled(after));
+    format!("{name} timed out after {after} waiting for the backend{doing}{doubt}")
 }
 
 /// `30 s`, `500 ms`.
@@ -203,127 +199,4 @@ fn spelled(time: Duration) -> String {
     } else {
         format!("{} ms", time.as_millis())
     }
-}
-
-/// Adds what the backend itself said.
-fn told(rejection: &Rejection, failure: Failure) -> Failure {
-    let message = match &rejection.message {
-        Some(said) => format!("{} (backend: {said})", failure.message),
-        None => failure.message,
-    };
-    Failure {
-        status: Some(rejection.status),
-        retry_after: rejection.retry_after,
-        backend_message: rejection.message.clone(),
-        message,
-        ..failure
-    }
-}
-
-/// A status other than success, from the call or from opening its session.
-fn rejected(tool: &Tool, rejection: &Rejection, doubt: &str) -> Failure {
-    let status = rejection.status;
-    let (code, message, retryable) = match status {
-        401 => (
-            Code::Unauthenticated,
-            "the backend does not accept your token, though toolbridge did: the operator has to compare their token settings".to_owned(),
-            false,
-        ),
-        403 => (
-            Code::Forbidden,
-            "the backend does not let you do this in this tenant".to_owned(),
-            false,
-        ),
-        404 => (Code::NotFound, not_found(tool), false),
-        410 => (Code::Gone, gone(tool, rejection), false),
-        412 => (Code::VersionConflict, conflict(tool, rejection.versions), false),
-        429 => (Code::RateLimited, slow_down(rejection), true),
-        408 | 504 => (
-            Code::Timeout,
-            format!("{} timed out behind the backend (HTTP {status}){doubt}", tool.name),
-            tool.effect == Effect::Read,
-        ),
-        502 | 503 => (
-            Code::BackendUnavailable,
-            format!("the backend is not available right now (HTTP {status}): try again shortly{doubt}"),
-            tool.effect == Effect::Read,
-        ),
-        500 => (Code::BackendRejected, failed(tool, doubt), false),
-        _ => (
-            Code::BackendRejected,
-            format!("the backend refused {} (HTTP {status}){doubt}", tool.name),
-            false,
-        ),
-    };
-    told(
-        rejection,
-        Failure {
-            retryable,
-            ..plain(code, message)
-        },
-    )
-}
-
-fn not_found(tool: &Tool) -> String {
-    match &tool.subject {
-        Some(subject) => {
-            let next = match &subject.list {
-                Some(list) => format!(": {list} shows the ones there are"),
-                None => String::new(),
-            };
-            format!("there is no such {}{next}", subject.label)
-        }
-        None => "the backend has nothing there".to_owned(),
-    }
-}
-
-fn gone(tool: &Tool, rejection: &Rejection) -> String {
-    let label = tool.subject.as_ref().map_or("record", |s| s.label.as_str());
-    let when = match &rejection.deleted_at {
-        Some(when) => format!(" at {when}"),
-        None => String::new(),
-    };
-    let next = match tool.subject.as_ref().and_then(|s| s.get.as_ref()) {
-        Some(get) => format!("; {get} with include_deleted=true still shows it"),
-        None => String::new(),
-    };
-    format!("this {label} was deleted{when}{next}")
-}
-
-fn conflict(tool: &Tool, versions: Option<Versions>) -> String {
-    let label = tool.subject.as_ref().map_or("record", |s| s.label.as_str());
-    let read = match tool.subject.as_ref().and_then(|s| s.get.as_ref()) {
-        Some(get) => format!("read it with {get}"),
-        None => "read it".to_owned(),
-    };
-    match versions {
-        Some(Versions { expected, actual }) => format!(
-            "the {label} has changed: it is at version {actual}, not {expected}; {read}, then repeat with if_match {actual}"
-        ),
-        None => format!(
-            "the {label} has changed since; {read}, then repeat with its version as if_match"
-        ),
-    }
-}
-
-fn slow_down(rejection: &Rejection) -> String {
-    match rejection.retry_after {
-        Some(seconds) => format!("too many requests: nothing was done, try again in {seconds} s"),
-        None => "too many requests: nothing was done, try again in a while".to_owned(),
-    }
-}
-
-/// A 500. The original answers so when a comment's or message's parent is missing (contract §5.4, T20), which the model
-/// can mend.
-fn failed(tool: &Tool, doubt: &str) -> String {
-    let references = tool.subject.iter().flat_map(|subject| &subject.references);
-    let references: Vec<_> = references.map(String::as_str).collect();
-    if references.is_empty() || tool.effect == Effect::Read {
-        return format!("the backend failed to do {}{doubt}", tool.name);
-    }
-    format!(
-        "the backend failed to do {}; often the record it hangs on ({}) is missing or deleted: check that it exists",
-        tool.name,
-        references.join(", ")
-    )
 }

@@ -3,6 +3,7 @@
 use tracing::level_filters::LevelFilter;
 
 use super::*;
+use crate::auth::Algorithm;
 
 fn listen(given: Given) -> String {
     given.settings().server.listen.to_string()

@@ -1,0 +1,168 @@
+//! `toolbridge sandbox`: the embedded backend alone, for trying a catalogue or pointing another client at it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use super::{Failed, in_runtime, say, start, tools};
+use crate::{
+    auth::development,
+    catalogue::Catalogue,
+    sandbox::{
+        Clock, Limits, Sandbox as Backend, SandboxError, SandboxSettings, Storage, Tenants,
+        TokenRules,
+    },
+    shutdown::Shutdown,
+};
+
+/// The tenant whose headers are signed with [`TENANT_SECRET`].
+pub(super) const TENANT: &str = "dev-tenant";
+
+/// Signs tenant headers between the sidecar and the sandbox of `dev`; as public as the JWT secret of development.
+pub(super) const TENANT_SECRET: &str = "insecure-tenant-header-secret-of-toolbridge-development";
+
+/// Where the data is kept unless somebody says otherwise.
+pub(super) const DATA_DIR: &str = ".toolbridge";
+
+/// Run the embedded backend.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  toolbridge sandbox\n  toolbridge sandbox --listen 127.0.0.1:0 --ephemeral --tenants off\n\nIt accepts tokens from `toolbridge token` and, while it runs, fault switches: PUT /_sandbox/faults."
+)]
+pub(super) struct Sandbox {
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The catalogue whose entities it serves; without it, tools.yaml here, else the shipped one
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
+    /// How requests prove their tenant
+    #[arg(long, value_enum, default_value = "signed")]
+    tenants: TenantProof,
+    /// Without the original's rate limits
+    #[arg(long)]
+    no_limits: bool,
+}
+
+/// Where a sandbox keeps its records.
+#[derive(Args)]
+pub(super) struct Data {
+    /// Keep records in this directory
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR, conflicts_with = "ephemeral")]
+    data_dir: PathBuf,
+    /// Keep records in memory; they end with the process
+    #[arg(long)]
+    ephemeral: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TenantProof {
+    /// Tenant headers are ignored
+    Off,
+    /// Tenant headers must be signed, with the secret `dev` uses
+    Signed,
+}
+
+impl Sandbox {
+    pub(super) fn run(self) -> Result<ExitCode, Failed> {
+        start::plain_logging(LevelFilter::INFO)?;
+        let catalogue = tools::catalogue(self.catalogue.clone())?;
+        in_runtime(self.serve(&catalogue))
+    }
+
+    async fn serve(self, catalogue: &Catalogue) -> Result<ExitCode, Failed> {
+        let settings = SandboxSettings {
+            tenants: match self.tenants {
+                TenantProof::Off => Tenants::Off,
+                TenantProof::Signed => signed_tenants(),
+            },
+            limits: if self.no_limits {
+                Limits::off()
+            } else {
+                Limits::default()
+            },
+            ..settings(self.listen, self.data.storage()?, catalogue)
+        };
+        let shutdown = Shutdown::on_signals()?;
+        let backend = Backend::start(settings)
+            .await
+            .map_err(|error| failure(error, "--listen"))?;
+        let url = backend.url();
+        say(&format!(
+            "The sandbox listens on {url}; records: {}\n",
+            self.data.place()
+        ))?;
+        shutdown.requested().await;
+        backend.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Data {
+    /// The store, its directory made where it is missing.
+    pub(super) fn storage(&self) -> Result<Storage, Failed> {
+        if self.ephemeral {
+            return Ok(Storage::Memory);
+        }
+        let dir: &Path = &self.data_dir;
+        std::fs::create_dir_all(dir).map_err(|error| {
+            Failed::new(format!(
+                "{} cannot be made: {error} (--data-dir, or --ephemeral)",
+                dir.display()
+            ))
+        })?;
+        Ok(Storage::File(dir.join("sandbox.sqlite")))
+    }
+
+    /// Where the records are, in words.
+    pub(super) fn place(&self) -> String {
+        if self.ephemeral {
+            "in memory, gone at the end".to_owned()
+        } else {
+            self.data_dir.join("sandbox.sqlite").display().to_string()
+        }
+    }
+}
+
+/// A sandbox as `dev` runs it: development tokens, signed tenants, the original's limits.
+pub(super) fn settings(
+    listen: SocketAddr,
+    storage: Storage,
+    catalogue: &Catalogue,
+) -> SandboxSettings {
+    SandboxSettings {
+        listen,
+        storage,
+        entities: catalogue.entities().to_vec(),
+        tokens: TokenRules {
+            issuer: Some(development::ISSUER.to_owned()),
+            audiences: vec![development::AUDIENCE.to_owned()],
+            ..TokenRules::hs256(development::DEVELOPMENT_SECRET)
+        },
+        tenants: signed_tenants(),
+        limits: Limits::default(),
+        session_lifetime: SandboxSettings::SESSION_LIFETIME,
+        clock: Clock::default(),
+    }
+}
+
+fn signed_tenants() -> Tenants {
+    Tenants::Signed {
+        secret: TENANT_SECRET.into(),
+    }
+}
+
+/// A sandbox that cannot start; `knob` names what changes its address.
+pub(super) fn failure(error: SandboxError, knob: &str) -> Failed {
+    match error {
+        SandboxError::Bind { addr, source } => start::taken(addr, &source, knob),
+        other => Failed::new(other),
+    }
+}
