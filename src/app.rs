@@ -3,8 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use hyper_util::server::graceful::GracefulShutdown;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
@@ -28,7 +32,7 @@ use crate::{
         AuthSettings, CatalogueSource, KeySetSettings, KeySetSource, Settings, TenantSettings,
         VerificationKeys,
     },
-    shutdown::{self, Shutdown},
+    shutdown::Shutdown,
 };
 
 /// After the calls are done, their last bytes may take this long to leave.
@@ -150,18 +154,7 @@ impl App {
         let Ok(open) = public.await else {
             return false;
         };
-        let mut ended = std::pin::pin!(open.shutdown());
-        let orderly = async {
-            let finished = tokio::select! {
-                // Connections that end by themselves need no cut of streams.
-                () = &mut ended => return true,
-                finished = finish(&self.running, grace) => finished,
-            };
-            let _ = tokio::time::timeout(FLUSH, &mut ended).await;
-            shutdown::drain(&self.running, &self.streams, Duration::ZERO).await;
-            let _ = tokio::time::timeout(FLUSH, &mut ended).await;
-            finished
-        };
+        let orderly = wind_down(open, &self.running, &self.streams, grace);
         tokio::select! {
             finished = orderly => finished,
             () = shutdown.forced() => false,
@@ -222,7 +215,7 @@ impl App {
             let backend = Arc::clone(&backend);
             Box::pin(async move {
                 let connection = TcpStream::connect(&*backend);
-                let reached = tokio::time::timeout(patience, connection).await;
+                let reached = timeout(patience, connection).await;
                 let missing = verifier.without_keys();
                 vec![
                     Check {
@@ -243,10 +236,27 @@ impl App {
     }
 }
 
-/// Waits for the running calls, at most so long.
-async fn finish(running: &TaskTracker, grace: Duration) -> bool {
+/// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise
+/// stay forever. Whether every call finished.
+async fn wind_down(
+    open: GracefulShutdown,
+    running: &TaskTracker,
+    streams: &CancellationToken,
+    grace: Duration,
+) -> bool {
+    let mut ended = std::pin::pin!(open.shutdown());
     running.close();
-    tokio::time::timeout(grace, running.wait()).await.is_ok()
+    let finished = tokio::select! {
+        // Connections that all end by themselves have nothing running on them.
+        () = &mut ended => return running.is_empty(),
+        finished = timeout(grace, running.wait()) => finished.is_ok(),
+    };
+    if timeout(FLUSH, &mut ended).await.is_err() {
+        streams.cancel();
+        // Whoever does not read the end of a stream does not hold up ours.
+        let _ = timeout(FLUSH, ended).await;
+    }
+    finished
 }
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<Port, StartError> {

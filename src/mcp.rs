@@ -124,13 +124,17 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let incoming = Incoming {
             caller: caller_of(&context)?,
-            tool: request.name.into_owned(),
+            tool: request.name.to_string(),
             arguments: request.arguments.unwrap_or_default(),
         };
         match Arc::clone(&self.0.calls).run(incoming, context.ct).await {
             Ok(outcome) => Ok(result_of(outcome).into()),
             // The specification's code for an unknown tool is "invalid params" (protocol page B.5).
-            Err(NoOutcome::UnknownTool) => Err(ErrorData::invalid_params("unknown tool", None)),
+            Err(NoOutcome::UnknownTool) => {
+                let name: String = request.name.chars().take(64).collect();
+                let message = format!("unknown tool: {name}");
+                Err(ErrorData::invalid_params(message, None))
+            }
             Err(NoOutcome::ClientGone | NoOutcome::Lost) => {
                 Err(ErrorData::internal_error("the call was abandoned", None))
             }
