@@ -270,3 +270,15 @@ pub(crate) fn keys(object: &Value) -> Vec<&str> {
         .map(String::as_str)
         .collect()
 }
+
+/// An item's payload without what every write stamps into it, which must be there.
+pub(crate) fn payload_without_stamps(item: &Value) -> Value {
+    let mut payload = item["payload"].clone();
+    for key in ["uid", "sync", "updatedTs", "updateTime"] {
+        assert!(
+            payload.as_object_mut().unwrap().remove(key).is_some(),
+            "{key}"
+        );
+    }
+    payload
+}

@@ -1,11 +1,10 @@
-//! What a write does to a record (contract §5.3 to §5.5), one after another and all at once.
+//! What a write does to a record (contract §5.2, §5.3).
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use serde_json::json;
 
-use super::support::{Hands, Person, keys, start, start_with};
+use super::support::{Hands, Person, keys, payload_without_stamps, start, start_with};
 
 const UID: &str = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 
@@ -13,17 +12,6 @@ async fn alice() -> (toolbridge::sandbox::Sandbox, Person) {
     let sandbox = start().await;
     let alice = Person::named(&sandbox, "alice").in_session().await;
     (sandbox, alice)
-}
-
-fn payload_without_stamps(item: &Value) -> Value {
-    let mut payload = item["payload"].clone();
-    for key in ["uid", "sync", "updatedTs", "updateTime"] {
-        assert!(
-            payload.as_object_mut().unwrap().remove(key).is_some(),
-            "{key}"
-        );
-    }
-    payload
 }
 
 #[tokio::test]
@@ -284,202 +272,5 @@ async fn every_action_of_every_collection_sets_its_fields_from_any_state() {
                 assert_eq!(&item["payload"][key], value, "{collection} {action}");
             }
         }
-    }
-}
-
-#[tokio::test]
-async fn a_comment_needs_a_living_parent_of_its_own_user_on_every_write() {
-    let (sandbox, alice) = alice().await;
-    let mallory = Person::named(&sandbox, "mallory").in_session().await;
-    let foreign = mallory.creates("notes", &json!({})).await;
-    let note = alice.creates("notes", &json!({})).await;
-    let task = alice.creates("tasks", &json!({})).await;
-    let refused = "failed to create comment";
-    for payload in [
-        json!({}),
-        json!({ "parentType": "note" }),
-        json!({ "parentUid": note }),
-        json!({ "parentType": "chat", "parentUid": note }),
-        json!({ "parentType": "task", "parentUid": note }),
-        json!({ "parentType": "note", "parentUid": "nonsense" }),
-        json!({ "parentType": "note", "parentUid": 5 }),
-        json!({ "parentType": "note", "parentUid": UID }),
-        json!({ "parentType": "note", "parentUid": foreign }),
-    ] {
-        alice
-            .post("/v1/comments", &payload)
-            .await
-            .is_error(500, refused);
-    }
-    let payload = json!({ "parentType": "note", "parentUid": note, "content": "c" });
-    let path = format!("/v1/comments/{}", alice.creates("comments", &payload).await);
-    let moved = json!({ "parentType": "task", "parentUid": task }).to_string();
-    alice.send("PATCH", &path, &moved).await.good(200);
-    let put = alice.send("PUT", &path, r#"{"content":"x"}"#).await;
-    put.is_error(500, "failed to update comment");
-
-    alice
-        .send("DELETE", &format!("/v1/tasks/{task}"), "")
-        .await
-        .good(200);
-    assert_eq!(alice.get(&path).await.status, 200);
-    for (method, suffix, body, verb) in [
-        ("PUT", "", moved.as_str(), "update"),
-        ("PATCH", "", "{}", "patch"),
-        ("POST", "/archive", "", "archive"),
-        ("POST", "/process", r#"{"action":"resolve"}"#, "process"),
-    ] {
-        let answer = alice.send(method, &format!("{path}{suffix}"), body).await;
-        answer.is_error(500, &format!("failed to {verb} comment"));
-    }
-    assert_eq!(alice.get(&path).await.good(200)["version"], 2);
-    alice.send("DELETE", &path, "").await.good(200);
-}
-
-#[tokio::test]
-async fn a_chat_message_needs_its_chat_and_a_sub_task_nothing() {
-    let (_sandbox, alice) = alice().await;
-    let refused = "failed to create chat message";
-    alice
-        .post("/v1/chat_messages", &json!({}))
-        .await
-        .is_error(500, refused);
-    let chat = alice.creates("chats", &json!({})).await;
-    alice
-        .creates("chat_messages", &json!({ "chatUid": chat.to_uppercase() }))
-        .await;
-    alice
-        .creates("tasks", &json!({ "parentUid": UID, "taskListUid": UID }))
-        .await;
-}
-
-#[tokio::test]
-async fn deleting_a_task_list_detaches_its_living_tasks() {
-    let hands = Hands::at(1_735_689_600_000);
-    let sandbox = start_with(|settings| settings.clock = hands.clock()).await;
-    let alice = Person::named(&sandbox, "alice").in_session().await;
-    let list = alice.creates("task_lists", &json!({})).await;
-    let inside = alice
-        .creates("tasks", &json!({ "taskListUid": list, "a": 1 }))
-        .await;
-    let outside = alice.creates("tasks", &json!({ "taskListUid": UID })).await;
-    let dead = alice
-        .creates("tasks", &json!({ "taskListUid": list }))
-        .await;
-    alice
-        .send("DELETE", &format!("/v1/tasks/{dead}"), "")
-        .await
-        .good(200);
-    hands.advance(Duration::from_secs(1));
-    alice
-        .send("DELETE", &format!("/v1/task_lists/{list}"), "")
-        .await
-        .good(200);
-
-    let task = alice.get(&format!("/v1/tasks/{inside}")).await.good(200);
-    let time = "2025-01-01T00:00:01Z";
-    assert_eq!(
-        (&task["version"], &task["updatedAt"]),
-        (&json!(2), &json!(time))
-    );
-    assert_eq!(
-        payload_without_stamps(&task),
-        json!({ "a": 1, "updatedAt": time })
-    );
-    assert_eq!(
-        task["payload"]["sync"],
-        json!({ "isDeleted": false, "updatedAt": time, "version": 2 })
-    );
-    let task = alice.get(&format!("/v1/tasks/{outside}")).await.good(200);
-    assert_eq!(task["version"], 1);
-    let task = alice
-        .get(&format!("/v1/tasks/{dead}?includeDeleted=true"))
-        .await
-        .good(200);
-    assert_eq!(task["payload"]["taskListUid"], list);
-}
-
-#[tokio::test]
-async fn if_match_guards_put_and_patch_and_is_ignored_when_unreadable() {
-    let (_sandbox, alice) = alice().await;
-    let path = format!("/v1/notes/{}", alice.creates("notes", &json!({})).await);
-    for method in ["PUT", "PATCH"] {
-        let stale = alice.with("if-match", "77").send(method, &path, "{}").await;
-        let version = alice.get(&path).await.json()["version"].clone();
-        stale.is_error(
-            412,
-            &format!("version mismatch: version mismatch: expected 77, actual {version}"),
-        );
-        for header in [
-            version.to_string(),
-            format!("\"{}\"", &version.as_i64().unwrap() + 1),
-        ] {
-            alice
-                .with("if-match", &header)
-                .send(method, &path, "{}")
-                .await
-                .good(200);
-        }
-        for unreadable in ["W/\"1\"", "*", "\"abc\"", "\"1"] {
-            alice
-                .with("if-match", unreadable)
-                .send(method, &path, "{}")
-                .await
-                .good(200);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_sixteen_writers_with_the_same_version_exactly_one_wins() {
-    let (_sandbox, alice) = alice().await;
-    let path = format!("/v1/notes/{}", alice.creates("notes", &json!({})).await);
-    let mut writers = JoinSet::new();
-    for writer in 0..16 {
-        let (alice, path) = (alice.with("if-match", "1"), path.clone());
-        writers.spawn(async move {
-            let body = json!({ "writer": writer }).to_string();
-            (writer, alice.send("PATCH", &path, &body).await.status)
-        });
-    }
-    let answers = writers.join_all().await;
-    let winners: Vec<_> = answers
-        .iter()
-        .filter(|(_, status)| *status == 200)
-        .collect();
-    assert_eq!(winners.len(), 1, "{answers:?}");
-    assert!(
-        answers
-            .iter()
-            .all(|(_, status)| matches!(status, 200 | 412))
-    );
-    let item = alice.get(&path).await.good(200);
-    assert_eq!(item["version"], 2);
-    assert_eq!(item["payload"]["writer"], winners[0].0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_creates_and_patches_at_once_lose_nothing() {
-    let (_sandbox, alice) = alice().await;
-    let shared = format!("/v1/tasks/{}", alice.creates("tasks", &json!({})).await);
-    let mut writers = JoinSet::new();
-    for writer in 0..200 {
-        let (alice, shared) = (alice.clone(), shared.clone());
-        writers.spawn(async move {
-            let body = json!({ format!("key{writer}"): writer }).to_string();
-            alice.send("PATCH", &shared, &body).await.good(200);
-            alice.creates("notes", &json!({ "writer": writer })).await
-        });
-    }
-    let mut created = writers.join_all().await;
-    created.sort();
-    created.dedup();
-    assert_eq!(created.len(), 200);
-    let list = alice.get("/v1/notes?limit=1000").await.good(200);
-    assert_eq!(list["items"].as_array().unwrap().len(), 200);
-    let item = alice.get(&shared).await.good(200);
-    assert_eq!(item["version"], 201);
-    for writer in 0..200 {
-        assert_eq!(item["payload"][format!("key{writer}")], writer);
     }
 }
