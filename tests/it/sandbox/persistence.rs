@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use toolbridge::sandbox::{
     Moment, Requests, Sandbox, SandboxError, SandboxSettings, Storage, StoreError,
 };
@@ -51,14 +52,32 @@ async fn what_was_answered_before_a_kill_is_there_afterwards() {
     assert_eq!(alice.get(&format!("/v1/notes/{uid}")).await.status, 200);
 }
 
-#[tokio::test]
-async fn two_sandboxes_may_share_a_file() {
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_of_two_sandboxes_on_one_file_lose_nothing() {
     let folder = TempDir::new().unwrap();
-    let (one, two) = (on_file(&folder).await, on_file(&folder).await);
-    let alice = Person::named(&one, "alice").in_session().await;
-    let uid = alice.creates("notes", &json!({})).await;
-    let alice = Person::named(&two, "alice").in_session().await;
-    assert_eq!(alice.get(&format!("/v1/notes/{uid}")).await.status, 200);
+    let sandboxes = [on_file(&folder).await, on_file(&folder).await];
+    let people = [
+        Person::named(&sandboxes[0], "alice").in_session().await,
+        Person::named(&sandboxes[1], "alice").in_session().await,
+    ];
+    let path = people[0]
+        .creates("notes", &json!({ "content": "x".repeat(100_000) }))
+        .await;
+    let path = format!("/v1/notes/{path}");
+    let mut writers = JoinSet::new();
+    for writer in 0..100 {
+        let (alice, path) = (people[writer % 2].clone(), path.clone());
+        writers.spawn(async move {
+            let body = json!({ format!("key{writer}"): writer }).to_string();
+            alice.send("PATCH", &path, &body).await.good(200);
+        });
+    }
+    writers.join_all().await;
+    let item = people[0].get(&path).await.good(200);
+    assert_eq!(item["version"], 101);
+    for writer in 0..100 {
+        assert_eq!(item["payload"][format!("key{writer}")], writer);
+    }
 }
 
 #[tokio::test]
