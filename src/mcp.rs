@@ -21,8 +21,8 @@ use rmcp::{
         CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult,
         DiscoverResult, ErrorCode, Implementation, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ServerCapabilities, ServerConfig, Tool,
+        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
+        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -66,6 +66,15 @@ impl Handler {
             calls,
         }))
     }
+
+    /// Who answers, on every result of a revision that has no handshake to say it in (protocol page A.7).
+    fn introduction(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
+        let modern = context.protocol_version()? >= ProtocolVersion::V_2026_07_28;
+        let server = modern.then(|| serde_json::to_value(&self.0.info.server_info).ok())??;
+        let mut meta = MetaObject::default();
+        meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), server);
+        Some(meta)
+    }
 }
 
 /// Name, version and capabilities: tools, whose list does not change while the process runs.
@@ -108,9 +117,11 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(message, None));
         }
         let (tools, scope) = self.0.listing.for_caller(&caller_of(&context)?);
-        Ok(ListToolsResult::with_all_items(tools)
+        let mut result = ListToolsResult::with_all_items(tools)
             .with_ttl_ms(TTL_MS)
-            .with_cache_scope(scope))
+            .with_cache_scope(scope);
+        result.meta = self.introduction(&context);
+        Ok(result)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -127,8 +138,13 @@ impl ServerHandler for Handler {
             tool: request.name.to_string(),
             arguments: request.arguments.unwrap_or_default(),
         };
+        let meta = self.introduction(&context);
         match Arc::clone(&self.0.calls).run(incoming, context.ct).await {
-            Ok(outcome) => Ok(result_of(outcome).into()),
+            Ok(outcome) => {
+                let mut result = result_of(outcome);
+                result.meta = meta;
+                Ok(result.into())
+            }
             // The specification's code for an unknown tool is "invalid params" (protocol page B.5).
             Err(NoOutcome::UnknownTool) => {
                 let name: String = request.name.chars().take(64).collect();

@@ -89,9 +89,11 @@ impl McpService {
             );
         }
         let is_delete = request.method() == Method::DELETE;
-        let response = self.rmcp.handle(request).await;
+        let mut response = self.rmcp.handle(request).await;
         if let (Some(id), true) = (&id, is_delete && response.status().is_success()) {
             self.connections.closed(id);
+            // rmcp says 202; the official Python client takes only 200 and 204 for an end.
+            *response.status_mut() = StatusCode::NO_CONTENT;
         }
         if id.is_none() {
             self.enter_new(&response, &caller).await;
