@@ -15,6 +15,7 @@ pub mod tool;
 mod check;
 mod duplicates;
 mod expand;
+mod headers;
 mod keys;
 mod raw;
 mod read;

@@ -2,19 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::Method;
+use http::{HeaderName, Method};
 use serde_json::{Map, Value};
 
 use super::{
     Contents, Entity, Server,
     arguments::RESERVED,
     entity::{Action, Reference, ReferenceTarget},
-    expand::{self, Scene},
-    operations,
+    expand::{self, Origin, Scene},
+    headers, operations,
     path_template::PathTemplate,
     problem::{At, Problem},
     raw::{
-        Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawScopes, RawServer, RawSession,
+        Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawParameter, RawScopes,
+        RawServer, RawSession,
     },
     session::{InvalidPointer, SessionClose, SessionRecipe},
     shape::{self, Property},
@@ -24,6 +25,9 @@ use super::{
 
 /// The statuses with which the original backend says "your session is stale" (contract §2.2, §2.3).
 const STALE: [u16; 2] = [428, 409];
+
+/// Fifty times what a model can be shown; each one costs a compiled schema, so a file cannot ask for any number.
+const MOST_TOOLS: usize = 2_000;
 
 /// Checks and expands everything; what comes back is complete only where no problem is an error.
 pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Contents {
@@ -37,17 +41,28 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
     let mut tools = Tools {
         scopes: &raw.scopes,
         has_sessions: session.is_some(),
+        session_headers: session.map(session_headers).unwrap_or_default(),
         names: HashMap::new(),
         tools: Vec::new(),
     };
     let mut entities = Vec::new();
     for (name, entity) in &raw.entities {
+        if tools.are_too_many(name, problems) {
+            break;
+        }
         let model = model(name, entity, &names, problems);
         tools.add_entity(&model, entity, &operations, problems);
         entities.push(model.entity);
     }
     for (name, stanza) in &raw.tools {
-        let scene = tools.scene(name.clone(), None);
+        if tools.are_too_many(name, problems) {
+            break;
+        }
+        let origin = Origin {
+            label: format!("tool `{}`", name.value),
+            at: name.at,
+        };
+        let scene = tools.scene(name.clone(), origin);
         let tool = expand::tool(scene, stanza, problems);
         tools.add(name, tool, problems);
     }
@@ -87,6 +102,8 @@ struct Model {
     entity: Entity,
     name: Placed<String>,
     description: String,
+    /// Whether its names can stand in the name of a tool.
+    names_fit: bool,
     fields: Vec<Property>,
     field_places: Vec<(String, At)>,
     /// Names of the parameters that must name an existing record.
@@ -133,6 +150,7 @@ fn model(
                 .collect(),
         },
         name: name.clone(),
+        names_fit: names_fit(name, raw, problems),
         description: description.unwrap_or_default(),
         field_places: raw
             .fields
@@ -142,6 +160,23 @@ fn model(
         references: references.into_iter().map(|(name, _)| name).collect(),
         fields,
     }
+}
+
+/// A name that cannot be in a tool's name is told once, not for every tool.
+fn names_fit(name: &Placed<String>, raw: &RawEntity, problems: &mut Vec<Problem>) -> bool {
+    let before = problems.len();
+    for (word, what) in [(Some(name), "name"), (raw.plural.as_ref(), "plural")] {
+        if let Some(word) = word.filter(|word| !expand::is_tool_name(&word.value)) {
+            problems.push(
+                Problem::error(
+                    word.at,
+                    format!("`{}` is no {what} of an entity", word.value),
+                )
+                .hint("1 to 64 lower-case letters, digits and `_`: tools are named after it"),
+            );
+        }
+    }
+    problems.len() == before
 }
 
 /// A path without holes. A bad one is reported here, once, and replaced, so that the requests made from it say nothing.
@@ -175,7 +210,7 @@ fn plural(name: &Placed<String>, raw: &RawEntity) -> String {
     }
 }
 
-fn reserved_names(fields: &Named<super::raw::RawParameter>, problems: &mut Vec<Problem>) {
+fn reserved_names(fields: &Named<RawParameter>, problems: &mut Vec<Problem>) {
     for (name, raw) in fields {
         let wire = raw.wire.as_ref().unwrap_or(name);
         if let Some(word) = RESERVED
@@ -236,12 +271,7 @@ fn references(
         } else {
             sibling.map(|(sibling, choice)| ReferenceTarget::Field {
                 wire: choice.wire.as_ref().unwrap_or(sibling).value.clone(),
-                entities: choice
-                    .choices
-                    .iter()
-                    .flatten()
-                    .filter_map(|choice| Some(choice.value.as_str()?.to_owned()))
-                    .collect(),
+                entities: named_entities(target, choice, entities, problems),
             })
         };
         match found {
@@ -265,29 +295,70 @@ fn references(
     references
 }
 
+/// The entities that a field may name, which is what its `enum` is for then.
+fn named_entities(
+    target: &Placed<String>,
+    choice: &RawParameter,
+    entities: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let Some(choices) = &choice.choices else {
+        let what = format!("field `{}` names no entities", target.value);
+        problems.push(Problem::error(target.at, what).hint("give it an `enum` of entities"));
+        return Vec::new();
+    };
+    let mut named = Vec::new();
+    for choice in choices {
+        match choice.value.as_str() {
+            Some(name) if entities.contains(&name) => named.push(name.to_owned()),
+            Some(name) => problems.push(
+                Problem::error(choice.at, format!("`{name}` is no entity"))
+                    .suggest(name, entities.iter().copied())
+                    .or_hint(format!("entities: {}", entities.join(", "))),
+            ),
+            None => {} // reported as a wrong type
+        }
+    }
+    named
+}
+
 /// The tools so far, and what all of them share.
 struct Tools<'a> {
     scopes: &'a RawScopes,
     has_sessions: bool,
+    session_headers: Vec<HeaderName>,
     names: HashMap<String, At>,
     tools: Vec<Tool>,
 }
 
 impl<'a> Tools<'a> {
-    fn scene<'s>(&self, name: Placed<String>, subject: Option<Subject>) -> Scene<'s>
+    fn scene<'s>(&'s self, name: Placed<String>, origin: Origin) -> Scene<'s>
     where
         'a: 's,
     {
         Scene {
             name,
+            origin,
+            name_fits: true,
             fields: &[],
             takes_fields: false,
             actions: &[],
             words: Vec::new(),
-            subject,
+            subject: None,
             scopes: self.scopes,
             has_sessions: self.has_sessions,
+            session_headers: &self.session_headers,
         }
+    }
+
+    /// Told once, where it happens.
+    fn are_too_many(&self, at: &Placed<String>, problems: &mut Vec<Problem>) -> bool {
+        let too_many = self.names.len() > MOST_TOOLS;
+        if too_many {
+            let what = format!("the catalogue makes more than {MOST_TOOLS} tools");
+            problems.push(Problem::error(at.at, what).hint("the rest of the file is not checked"));
+        }
+        too_many
     }
 
     fn add(&mut self, name: &Placed<String>, tool: Option<Tool>, problems: &mut Vec<Problem>) {
@@ -312,7 +383,7 @@ impl<'a> Tools<'a> {
     ) {
         let chosen = chosen(raw, operations, problems);
         let tool_name = |wanted: &str| {
-            let (_, operation, _) = chosen.iter().find(|(name, _, _)| *name == wanted)?;
+            let (_, operation, _) = chosen.iter().find(|(name, _, _)| name.value == wanted)?;
             Some(tool_name(model, wanted, operation))
         };
         let subject = Subject {
@@ -327,7 +398,12 @@ impl<'a> Tools<'a> {
             .iter()
             .map(|action| (action.name.clone(), action.description.clone()))
             .collect();
+        let mut name_fits = model.names_fit;
         for (operation_name, operation, at) in &chosen {
+            let Placed {
+                value: operation_name,
+                at: defined,
+            } = operation_name;
             let takes_fields = operation.fields.as_ref().is_some_and(|flag| flag.value);
             clashes(model, operation_name, operation, takes_fields, problems);
             needs_actions(model, operation_name, operation, *at, problems);
@@ -335,42 +411,52 @@ impl<'a> Tools<'a> {
                 self::tool_name(model, operation_name, operation),
                 model.name.at,
             );
+            let origin = Origin {
+                label: format!("operation `{operation_name}`"),
+                at: operations::in_file(*defined, model.name.at),
+            };
             let scene = Scene {
+                name_fits,
                 fields: &model.fields,
                 takes_fields,
                 actions: &actions,
                 words: words(model),
-                ..self.scene(name.clone(), Some(subject.clone()))
+                subject: Some(subject.clone()),
+                ..self.scene(name.clone(), origin)
             };
+            name_fits &= expand::is_tool_name(&name.value);
             let tool = expand::tool(scene, &operation.stanza, problems);
             self.add(&name, tool, problems);
         }
     }
 }
 
+/// An operation of an entity: its name, what it is, and the place where the entity names it.
+type Chosen<'o> = (&'o Placed<String>, &'o RawOperation, Option<At>);
+
 /// The operations an entity has, each with the place where it was chosen.
 fn chosen<'o>(
     raw: &RawEntity,
     operations: &'o Named<RawOperation>,
     problems: &mut Vec<Problem>,
-) -> Vec<(&'o str, &'o RawOperation, Option<At>)> {
+) -> Vec<Chosen<'o>> {
     let Some(wanted) = &raw.operations else {
         let all = operations.iter();
         return all
-            .map(|(name, operation)| (name.value.as_str(), operation, None))
+            .map(|(name, operation)| (name, operation, None))
             .collect();
     };
-    let mut chosen: Vec<(&str, &RawOperation, Option<At>)> = Vec::new();
+    let mut chosen: Vec<Chosen<'_>> = Vec::new();
     for want in wanted {
         let known = operations.iter().find(|(name, _)| name.value == want.value);
         match known {
-            Some((name, _)) if chosen.iter().any(|(given, _, _)| *given == name.value) => {
+            Some((name, _)) if chosen.iter().any(|(given, _, _)| given.value == name.value) => {
                 problems.push(Problem::error(
                     want.at,
                     format!("`{}` is given twice", want.value),
                 ));
             }
-            Some((name, operation)) => chosen.push((&name.value, operation, Some(want.at))),
+            Some((name, operation)) => chosen.push((name, operation, Some(want.at))),
             None => problems.push(
                 Problem::error(want.at, format!("unknown operation `{}`", want.value))
                     .suggest(
@@ -472,11 +558,12 @@ fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<SessionRecipe
     let before = problems.len();
     let mut headers = Vec::new();
     for (name, pointer) in &raw.headers {
-        let header = name.value.parse().map_err(|_| {
-            problems.push(Problem::error(
-                name.at,
-                format!("`{}` is no header name", name.value),
-            ));
+        let header = headers::of_session(&name.value).ok_or_else(|| {
+            let what = format!("`{}` cannot be a session's header", name.value);
+            problems.push(
+                Problem::error(name.at, what)
+                    .hint("identity, tracing and framing headers are the sidecar's own"),
+            );
         });
         let pointer = pointer.value.parse().map_err(|error: InvalidPointer| {
             let what = format!("bad JSON Pointer `{}`", pointer.value);
@@ -502,7 +589,16 @@ fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<SessionRecipe
     })
 }
 
+/// The headers a session sets: no argument may set them too.
+fn session_headers(raw: &RawSession) -> Vec<HeaderName> {
+    let names = raw.headers.iter().map(|(name, _)| &name.value);
+    names.filter_map(|name| name.parse().ok()).collect()
+}
+
 fn session_request(raw: &Placed<String>, problems: &mut Vec<Problem>) -> Option<(Method, String)> {
+    if raw.at == At::default() {
+        return None; // its absence is reported
+    }
     let found = expand::request_line(&raw.value).and_then(|(method, path)| {
         let target = path.fill(|_| None);
         let target = target.ok_or("opening a session takes no placeholders".to_owned())?;

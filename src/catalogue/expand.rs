@@ -1,12 +1,13 @@
 //! Stanza → finished tool, once at load: path parsed, places decided, schemas made, validator compiled, texts filled
 //! in. In: a raw tool (free-form, or an operation seen from one entity). Out: a [`Tool`], or problems.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 
 use super::{
+    headers,
     operations::in_file,
     path_template::PathTemplate,
     plan::Effect,
@@ -17,24 +18,19 @@ use super::{
     yaml::Placed,
 };
 
-/// Headers that carry identity or framing: no catalogue may set them.
-const FORBIDDEN_HEADERS: &[&str] = &[
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Where a stanza was written: an operation is written once for the tools of all entities.
+pub(super) struct Origin {
+    pub(super) label: String,
+    pub(super) at: At,
+}
 
 /// What surrounds a stanza.
 pub(super) struct Scene<'a> {
     /// The tool's name; its place stands in for places in the built-in operations.
     pub(super) name: Placed<String>,
+    pub(super) origin: Origin,
+    /// Off where a problem is known already that makes the name unfit.
+    pub(super) name_fits: bool,
     /// The entity's fields, where the operation takes them.
     pub(super) fields: &'a [Property],
     /// Whether the fields are parameters of the tool itself.
@@ -46,17 +42,20 @@ pub(super) struct Scene<'a> {
     pub(super) subject: Option<Subject>,
     pub(super) scopes: &'a RawScopes,
     pub(super) has_sessions: bool,
+    pub(super) session_headers: &'a [HeaderName],
 }
 
 /// The finished tool; `None` where its request cannot be made sense of.
 pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>) -> Option<Tool> {
     let before = problems.len();
     let name = scene.checked_name(problems);
-    let (method, path) = scene.request(raw, problems)?;
-    let parameters = scene.parameters(raw, &method, &path, problems);
-    let effect = scene.effect(raw, &method, problems);
-    let input_schema = input_schema(&parameters);
+    let request = scene.request(raw, problems);
+    let effect = scene.effect(raw, request.as_ref(), problems);
     let result = scene.result(raw, problems);
+    let (title, description) = scene.texts(raw, problems);
+    let (method, path) = request?;
+    let parameters = scene.parameters(raw, &method, &path, problems);
+    let input_schema = input_schema(&parameters);
     let validator = jsonschema::options()
         .should_validate_formats(true)
         .build(&Value::Object(input_schema.clone()))
@@ -65,7 +64,6 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
             problems.push(Problem::error(scene.name.at, what));
         })
         .ok()?;
-    let (title, description) = scene.texts(raw, problems);
     (problems.len() == before || problems.iter().skip(before).all(is_lint)).then_some(())?;
     let success = raw.success.as_ref().map_or_else(
         || vec![200, 201, 202, 204],
@@ -104,8 +102,7 @@ impl Scene<'_> {
 
     fn checked_name(&self, problems: &mut Vec<Problem>) -> String {
         let name = &self.name.value;
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
+        if self.name_fits && !is_tool_name(name) {
             let what = format!("`{name}` is no tool name");
             problems
                 .push(Problem::error(self.name.at, what).hint(
@@ -130,8 +127,8 @@ impl Scene<'_> {
         problems: &mut Vec<Problem>,
     ) -> Option<(Method, PathTemplate)> {
         let Some(request) = &raw.request else {
-            let what = format!("tool `{}` has no `request`", self.name.value);
-            problems.push(Problem::error(self.name.at, what).hint("request: GET /v1/…"));
+            let what = format!("{} has no `request`", self.origin.label);
+            problems.push(Problem::error(self.origin.at, what).hint("request: GET /v1/…"));
             return None;
         };
         let at = self.at(request.at);
@@ -140,16 +137,21 @@ impl Scene<'_> {
             .ok()
     }
 
-    fn effect(&self, raw: &RawTool, method: &Method, problems: &mut Vec<Problem>) -> Effect {
+    fn effect(
+        &self,
+        raw: &RawTool,
+        request: Option<&(Method, PathTemplate)>,
+        problems: &mut Vec<Problem>,
+    ) -> Effect {
         let Some(effect) = &raw.effect else {
-            let what = format!("tool `{}` does not say its `effect`", self.name.value);
+            let what = format!("{} does not say its `effect`", self.origin.label);
             problems
-                .push(Problem::error(self.name.at, what).hint("effect: read, or effect: write"));
+                .push(Problem::error(self.origin.at, what).hint("effect: read, or effect: write"));
             return Effect::Write;
         };
         match effect.value.as_str() {
             "read" => Effect::Read,
-            "write" if *method == Method::GET => {
+            "write" if request.is_some_and(|(method, _)| *method == Method::GET) => {
                 let what = "a GET request does not write";
                 problems.push(Problem::error(self.at(effect.at), what).hint("effect: read"));
                 Effect::Write
@@ -187,9 +189,9 @@ impl Scene<'_> {
         let text = |text: &Option<Placed<String>>| text.as_ref().map(|t| self.filled(&t.value));
         let description = text(&raw.description).filter(|text| !text.trim().is_empty());
         if description.is_none() {
-            let what = format!("tool `{}` has no description", self.name.value);
+            let what = format!("{} has no description", self.origin.label);
             problems.push(
-                Problem::lint(self.name.at, what).hint(
+                Problem::lint(self.origin.at, what).hint(
                     "a model chooses tools by their descriptions: say what it does and returns",
                 ),
             );
@@ -250,12 +252,45 @@ impl Scene<'_> {
                 omit: None,
                 keeps_null: true,
             });
+        self.same_names(&own, raw, problems);
         let (mut parameters, rest): (Vec<_>, Vec<_>) = own
             .into_iter()
             .partition(|parameter| parameter.place == Place::Path);
         parameters.extend(fields);
         parameters.extend(rest);
         parameters
+    }
+
+    /// Two values under one name in one place: the backend would see one of them.
+    fn same_names(&self, own: &[Parameter], raw: &RawTool, problems: &mut Vec<Problem>) {
+        let fields = self.fields.iter().filter(|_| self.takes_fields);
+        let mut seen: HashMap<(&'static str, String), &str> = fields
+            .map(|field| (("body", field.wire.clone()), field.name.as_str()))
+            .collect();
+        for parameter in own {
+            let property = &parameter.property;
+            let key = match &parameter.place {
+                Place::Path | Place::Merged => continue,
+                Place::Query => ("query", property.wire.clone()),
+                Place::Header(name) => ("header", name.to_string()),
+                Place::Body => ("body", property.wire.clone()),
+            };
+            let place = key.0;
+            if let Some(other) = seen.insert(key, &property.name) {
+                let written = raw
+                    .parameters
+                    .iter()
+                    .find(|(name, _)| name.value == property.name);
+                let at = written.map_or(self.name.at, |(name, raw)| {
+                    self.at(raw.wire.as_ref().map_or(name.at, |wire| wire.at))
+                });
+                let what = format!(
+                    "`{}` is already the wire name of `{other}` in the {place}",
+                    property.wire
+                );
+                problems.push(Problem::error(at, what));
+            }
+        }
     }
 
     fn parameter(
@@ -269,7 +304,7 @@ impl Scene<'_> {
         let named = vec![(Placed::new(name.value.clone(), at), raw.clone())];
         let mut property = shape::properties(&named, problems).pop()?;
         let in_path = path.placeholders().any(|hole| hole == name.value);
-        let place = self.place(at, raw, (method, in_path), problems)?;
+        let place = self.place(name, raw, (method, in_path), problems)?;
         if self.takes_fields && self.fields.iter().any(|field| field.name == property.name) {
             return None; // reported where the field is declared
         }
@@ -318,29 +353,39 @@ impl Scene<'_> {
 
     fn place(
         &self,
-        at: At,
+        name: &Placed<String>,
         raw: &RawParameter,
         (method, in_path): (&Method, bool),
         problems: &mut Vec<Problem>,
     ) -> Option<Place> {
-        let at = raw.place.as_ref().map_or(at, |place| self.at(place.at));
+        let at = self.at(raw.place.as_ref().map_or(name.at, |place| place.at));
+        let name = &name.value;
         let mut refuse = |what: &str, hint: &str| {
             problems.push(Problem::error(at, what).hint(hint));
             None
         };
         match raw.place.as_ref().map(|place| place.value.as_str()) {
+            Some("path" | "query" | "header") if raw.merge => refuse(
+                "`merge` makes keys of the body",
+                "leave `in` out, or say `in: body`",
+            ),
             None | Some("path") if in_path => Some(Place::Path),
             Some("path") => refuse(
-                "the parameter is not used: the request has no such placeholder",
+                &format!("`{name}` is not used: the request has no such placeholder"),
                 "name it in the request's path, or say `in: query`",
             ),
-            Some(_) if in_path => refuse("the parameter is a placeholder of the path", "in: path"),
+            Some(_) if in_path => refuse(
+                &format!("`{name}` is a placeholder of the path"),
+                "in: path, or leave `in` out",
+            ),
             None if !has_body(method) => refuse(
-                "the parameter is not used: it is not in the path, and the request has no body",
+                &format!(
+                    "`{name}` is not used: it is not in the path, and the request has no body"
+                ),
                 "say `in: query` or `in: header`, or name it in the path",
             ),
             Some("body") if !has_body(method) => refuse(
-                "a request of this method has no body",
+                &format!("a {method} request has no body"),
                 "use POST, PUT or PATCH, or say `in: query`",
             ),
             None | Some("body") if raw.merge => Some(Place::Merged),
@@ -365,29 +410,14 @@ impl Scene<'_> {
             );
             return None;
         };
-        let name = HeaderName::try_from(wire.value.as_str())
-            .ok()
-            .filter(|name| {
-                let name = name.as_str();
-                !FORBIDDEN_HEADERS.contains(&name)
-                    && ![
-                        "x-tb-",
-                        "x-sync-",
-                        "x-debug-",
-                        "x-forwarded-",
-                        "proxy-",
-                        "x-correlation-",
-                    ]
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix))
-            });
-        match name {
+        match headers::of_parameter(&wire.value, self.session_headers) {
             Some(name) => Some(Place::Header(name)),
             None => {
                 let what = format!("`{}` cannot be a parameter's header", wire.value);
                 problems.push(
-                    Problem::error(self.at(wire.at), what)
-                        .hint("identity, session and framing headers are the sidecar's own"),
+                    Problem::error(self.at(wire.at), what).hint(
+                        "identity, session, tracing and framing headers are the sidecar's own",
+                    ),
                 );
                 None
             }
@@ -410,13 +440,25 @@ fn placeable(at: At, property: &Property, place: &Place, problems: &mut Vec<Prob
     };
     let name = &property.name;
     if !fits {
-        let what = format!("`{name}` is a {} and does not fit there", kind.word());
+        let (a, there) = match place {
+            Place::Path => (kind.a(), "in a path"),
+            Place::Query => (kind.a(), "in a query"),
+            Place::Header(_) => (kind.a(), "in a header"),
+            Place::Body | Place::Merged => (kind.a(), "where the keys of an object are merged"),
+        };
+        let what = format!("`{name}` is {a} and has no place {there}");
         problems.push(Problem::error(at, what));
     }
     if *place == Place::Path && !property.required {
         let what = format!("`{name}` is in the path, so it must be required");
         problems.push(Problem::error(at, what).hint("required: true"));
     }
+}
+
+/// Whether every client accepts a tool of this name.
+pub(super) fn is_tool_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed)
 }
 
 /// `GET /v1/notes/{uid}`.

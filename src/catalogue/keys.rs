@@ -37,7 +37,7 @@ impl<'n> Keys<'n> {
         };
         Some(Self {
             what,
-            at: node.at,
+            at: node.named,
             entries: entries.iter().map(|(k, v)| (k, v, false)).collect(),
             asked: Vec::new(),
         })
@@ -93,6 +93,36 @@ impl<'n> Keys<'n> {
         entries_of(node, read, problems)
     }
 
+    /// The same where at least one entry must be there.
+    pub(super) fn required_named<T>(
+        &mut self,
+        key: &'static str,
+        read: Read<T>,
+        problems: &mut Vec<Problem>,
+    ) -> Named<T> {
+        let before = problems.len();
+        let entries = self.named(key, read, problems);
+        if entries.is_empty() && problems.len() == before {
+            problems.push(Problem::error(
+                self.at,
+                format!("{} has no `{key}`", self.what),
+            ));
+        }
+        entries
+    }
+
+    /// Keys that were asked for and mean nothing here.
+    pub(super) fn disown(&mut self, keys: &[&str], problems: &mut Vec<Problem>) {
+        self.asked.retain(|asked| !keys.contains(asked));
+        for (name, _, _) in &self.entries {
+            if keys.contains(&name.value.as_str()) {
+                let what = format!("`{}` means nothing in {}", name.value, self.what);
+                let known = format!("known keys: {}", self.asked.join(", "));
+                problems.push(Problem::error(name.at, what).hint(known));
+            }
+        }
+    }
+
     /// Ends the reading: every key nobody asked for is unknown.
     pub(super) fn finish(self, problems: &mut Vec<Problem>) {
         for (key, _, taken) in &self.entries {
@@ -100,10 +130,10 @@ impl<'n> Keys<'n> {
                 let what = format!("unknown key `{}` in {}", key.value, self.what);
                 let known = self.asked.iter().copied();
                 let mut problem = Problem::error(key.at, what).suggest(&key.value, known);
-                if problem.hint.is_none() {
-                    problem = problem.hint(format!("known keys: {}", self.asked.join(", ")));
+                if let Some(ours) = our_word(&key.value).filter(|word| self.asked.contains(word)) {
+                    problem = problem.hint(format!("here it is called `{ours}`"));
                 }
-                problems.push(problem);
+                problems.push(problem.or_hint(format!("known keys: {}", self.asked.join(", "))));
             }
         }
     }
@@ -117,6 +147,23 @@ impl<'n> Keys<'n> {
         entry.2 = true;
         Some(entry.1)
     }
+}
+
+/// Our key for what JSON Schema and its like call otherwise.
+fn our_word(theirs: &str) -> Option<&'static str> {
+    Some(match theirs {
+        "minimum" | "minLength" | "minItems" | "minProperties" => "min",
+        "maximum" | "maxLength" | "maxItems" | "maxProperties" => "max",
+        "additionalProperties" => "additional",
+        "values" | "choices" | "options" => "enum",
+        "optional" => "required",
+        "summary" => "title",
+        "doc" | "help" => "description",
+        "method" | "url" | "endpoint" => "request",
+        "params" | "arguments" | "inputs" => "parameters",
+        "responses" | "returns" => "result",
+        _ => return None,
+    })
 }
 
 /// Every entry of a map of freely named things.
@@ -202,6 +249,15 @@ fn status(node: &Node, problems: &mut Vec<Problem>) -> Option<Placed<u16>> {
 /// A list of HTTP statuses.
 pub(super) fn statuses(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<Placed<u16>>> {
     list(node, status, problems)
+}
+
+/// A list of HTTP statuses, one at least.
+pub(super) fn some_statuses(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<Placed<u16>>> {
+    if matches!(&node.value, NodeValue::List(items) if items.is_empty()) {
+        problems.push(Problem::error(node.at, "an empty list of statuses"));
+        return None;
+    }
+    statuses(node, problems)
 }
 
 /// A list of texts.

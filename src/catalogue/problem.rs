@@ -1,10 +1,10 @@
 //! What is wrong with a catalogue, where, and how to mend it; printed the way rustc does, in file order.
 //! Foreign text goes out only through [`Problems`]'s `Display`, which crops long lines and disarms control characters.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 /// A place in the file: 1-based line and column, and how many characters the caret line marks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
     /// 1-based; 0 means "the file as a whole".
     pub line: usize,
@@ -76,7 +76,9 @@ impl Problem {
     /// The same with "did you mean" where a known name is near.
     #[must_use]
     pub fn suggest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        match crate::nearest::nearest(wrong, known) {
+        // A name of megabytes is nobody's slip, and comparing it would cost its length in memory for every candidate.
+        let wrong: String = wrong.chars().take(64).collect();
+        match crate::nearest::nearest(&wrong, known) {
             Some(name) => self.hint(format!("did you mean `{name}`?")),
             None => self,
         }
@@ -92,9 +94,14 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Sorted into file order.
+    /// At most this many are printed: a file of nothing but mistakes must not flood a terminal or a log.
+    const PRINTED: usize = 200;
+
+    /// Sorted into file order, each said once: an operation's mistake is found again for every entity.
     pub(super) fn new(file: &str, text: &str, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.at);
+        let mut said = HashSet::new();
+        list.retain(|problem| said.insert((problem.at, problem.what.clone())));
         Self {
             file: file.to_owned(),
             text: text.to_owned(),
@@ -122,7 +129,12 @@ impl Problems {
             .any(|problem| problem.severity == Severity::Error)
     }
 
-    fn write_one(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+    fn write_one(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        problem: &Problem,
+        lines: &[&str],
+    ) -> fmt::Result {
         let At {
             line,
             column,
@@ -133,11 +145,12 @@ impl Problems {
             Severity::Lint => "lint: ",
         };
         let what = disarmed(&problem.what);
+        let file = disarmed(&self.file);
         if line == 0 {
-            writeln!(f, "{}: {lint}{what}", self.file)?;
+            writeln!(f, "{file}: {lint}{what}")?;
         } else {
-            writeln!(f, "{}:{line}:{column}: {lint}{what}", self.file)?;
-            if let Some(text) = self.text.lines().nth(line - 1) {
+            writeln!(f, "{file}:{line}:{column}: {lint}{what}")?;
+            if let Some(text) = lines.get(line - 1) {
                 let excerpt = Excerpt::of(text, column, width);
                 let number = line.to_string();
                 writeln!(f, "  {number} | {}", excerpt.text)?;
@@ -155,13 +168,17 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.list.iter().enumerate() {
+        let lines = lines(&self.text);
+        for (index, problem) in self.list.iter().take(Self::PRINTED).enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
-            self.write_one(f, problem)?;
+            self.write_one(f, problem, &lines)?;
         }
-        Ok(())
+        match self.list.len().saturating_sub(Self::PRINTED) {
+            0 => Ok(()),
+            more => writeln!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -202,14 +219,27 @@ impl Excerpt {
     }
 }
 
-/// Control characters (terminal escapes among them) as a visible stand-in; at most 400 characters.
+/// The lines as YAML counts them: `\n`, `\r\n` and `\r` end one.
+fn lines(text: &str) -> Vec<&str> {
+    text.split('\n')
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+        .collect()
+}
+
+/// Control characters (terminal escapes) and those that reorder or hide text, as a visible stand-in; at most 400
+/// characters.
 fn disarmed(text: &str) -> String {
     text.chars()
         .take(400)
         .map(|c| match c {
             '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
+            c if c.is_control() || is_deceptive(c) => '\u{fffd}',
             c => c,
         })
         .collect()
+}
+
+/// Marks that turn the direction of what follows, and characters without width.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

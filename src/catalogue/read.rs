@@ -4,17 +4,24 @@
 use serde_json::Value;
 
 use super::{
-    keys::{Keys, entries_of, flag, number, statuses, text, texts, values, whole},
+    keys::{
+        Keys, Read, entries_of, flag, number, some_statuses, statuses, text, texts, values, whole,
+    },
     problem::{At, Problem},
     raw::{
         RawAction, RawAnnotations, RawArchive, RawBackend, RawCatalogue, RawEntity, RawOperation,
         RawParameter, RawScopes, RawServer, RawSession, RawTool,
     },
-    yaml::{Node, Placed},
+    yaml::{Node, NodeValue, Placed},
 };
 
 /// The whole file; `None` where it is not even a map.
 pub(super) fn catalogue(node: &Node, problems: &mut Vec<Problem>) -> Option<RawCatalogue> {
+    if matches!(node.value, NodeValue::Scalar(Value::Null)) {
+        let empty = Problem::error(At::default(), "the catalogue is empty");
+        problems.push(empty.hint("it starts with `version: 1`"));
+        return None;
+    }
     let mut keys = Keys::of(node, "the catalogue", problems)?;
     let version = keys.required("version", whole, problems);
     if let Some(version) = &version
@@ -73,15 +80,16 @@ fn backend(node: &Node, problems: &mut Vec<Problem>) -> Option<RawBackend> {
 
 fn session(node: &Node, problems: &mut Vec<Problem>) -> Option<RawSession> {
     let mut keys = Keys::of(node, "`session`", problems)?;
-    let open = keys.required("open", text, problems);
-    let headers = keys.named("headers", text, problems);
-    let close = keys.optional("close", text, problems);
+    let raw = RawSession {
+        // A session that is not opened is reported once; the rest of it is still worth checking.
+        open: keys
+            .required("open", text, problems)
+            .unwrap_or_else(|| Placed::new(String::new(), At::default())),
+        headers: keys.required_named("headers", text, problems),
+        close: keys.optional("close", text, problems),
+    };
     keys.finish(problems);
-    Some(RawSession {
-        open: open?,
-        headers,
-        close,
-    })
+    Some(raw)
 }
 
 fn scopes(node: &Node, problems: &mut Vec<Problem>) -> Option<RawScopes> {
@@ -103,7 +111,7 @@ fn entity(node: &Node, problems: &mut Vec<Problem>) -> Option<RawEntity> {
         // An entity without a path is reported once; the rest of it is still worth checking.
         path: path.unwrap_or_else(|| Placed::new("/".to_owned(), At::default())),
         description: keys.optional("description", text, problems),
-        fields: keys.named("fields", parameter, problems),
+        fields: keys.named("fields", field, problems),
         actions: keys.named("actions", action, problems),
         archive: keys.optional("archive", archive, problems),
         operations: keys.optional("operations", texts, problems),
@@ -141,7 +149,7 @@ fn operation(node: &Node, problems: &mut Vec<Problem>) -> Option<RawOperation> {
     let raw = RawOperation {
         tool: keys.optional("tool", text, problems),
         fields: keys.optional("fields", flag, problems),
-        stanza: stanza(&mut keys, problems),
+        stanza: stanza(&mut keys, operation_parameter, problems),
     };
     keys.finish(problems);
     Some(raw)
@@ -149,19 +157,23 @@ fn operation(node: &Node, problems: &mut Vec<Problem>) -> Option<RawOperation> {
 
 fn tool(node: &Node, problems: &mut Vec<Problem>) -> Option<RawTool> {
     let mut keys = Keys::of(node, "a tool", problems)?;
-    let raw = stanza(&mut keys, problems);
+    let raw = stanza(&mut keys, tool_parameter, problems);
     keys.finish(problems);
     Some(raw)
 }
 
-fn stanza(keys: &mut Keys<'_>, problems: &mut Vec<Problem>) -> RawTool {
+fn stanza(
+    keys: &mut Keys<'_>,
+    parameter: Read<RawParameter>,
+    problems: &mut Vec<Problem>,
+) -> RawTool {
     RawTool {
         title: keys.optional("title", text, problems),
         description: keys.optional("description", text, problems),
         request: keys.optional("request", text, problems),
         effect: keys.optional("effect", text, problems),
         session: keys.optional("session", flag, problems),
-        success: keys.optional("success", statuses, problems),
+        success: keys.optional("success", some_statuses, problems),
         result: keys.optional("result", text, problems),
         parameters: keys.named("parameters", parameter, problems),
         annotations: keys
@@ -182,8 +194,41 @@ fn annotations(node: &Node, problems: &mut Vec<Problem>) -> Option<RawAnnotation
     Some(raw)
 }
 
-fn parameter(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
-    let mut keys = Keys::of(node, "a parameter", problems)?;
+fn field(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
+    definition(node, "a field", &REQUEST_KEYS, problems)
+}
+
+fn operation_parameter(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
+    definition(node, "a parameter", &["references"], problems)
+}
+
+fn tool_parameter(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
+    let foreign = ["references", "fields", "actions"];
+    definition(node, "a parameter", &foreign, problems)
+}
+
+fn property(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
+    let foreign = [&REQUEST_KEYS[..], &["references"]].concat();
+    definition(node, "a property", &foreign, problems)
+}
+
+fn items(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
+    let named = ["references", "default", "required", "wire"];
+    let foreign = [&REQUEST_KEYS[..], &named].concat();
+    definition(node, "`items`", &foreign, problems)
+}
+
+/// Keys that say how a value enters a request: only a parameter does.
+const REQUEST_KEYS: [&str; 5] = ["in", "omit", "merge", "fields", "actions"];
+
+/// A field, parameter, property or item: one shape, of which each place knows all keys but some.
+fn definition(
+    node: &Node,
+    what: &'static str,
+    foreign: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Option<RawParameter> {
+    let mut keys = Keys::of(node, what, problems)?;
     let raw = RawParameter {
         kind: keys.required("type", text, problems),
         description: keys.optional("description", text, problems),
@@ -193,8 +238,8 @@ fn parameter(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
         default: keys.value("default"),
         min: keys.optional("min", number, problems),
         max: keys.optional("max", number, problems),
-        items: keys.optional("items", parameter, problems).map(Box::new),
-        properties: keys.named("properties", parameter, problems),
+        items: keys.optional("items", items, problems).map(Box::new),
+        properties: keys.named("properties", property, problems),
         additional: keys.optional("additional", flag, problems),
         wire: keys.optional("wire", text, problems),
         references: keys.optional("references", text, problems),
@@ -204,6 +249,7 @@ fn parameter(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
         fields: on(&mut keys, "fields", problems),
         actions: on(&mut keys, "actions", problems),
     };
+    keys.disown(foreign, problems);
     keys.finish(problems);
     Some(raw)
 }

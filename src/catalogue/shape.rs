@@ -1,6 +1,8 @@
 //! The shape of a value: what `type`, `enum`, `items` … of a field or parameter come to once they are checked.
 //! In: raw definitions. Out: [`Shape`]s that make sense, and a problem for each that does not.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -46,6 +48,8 @@ pub(super) struct Property {
     /// Name at the backend, `dueDate`.
     pub(super) wire: String,
     pub(super) required: bool,
+    /// Whether an object that changes a record may set it to null.
+    pub(super) nullable: bool,
     pub(super) shape: Shape,
 }
 
@@ -59,6 +63,18 @@ impl Kind {
             Self::Boolean => "boolean",
             Self::Array(_) => "array",
             Self::Object { .. } => "object",
+        }
+    }
+
+    /// The same with its article.
+    pub(super) fn a(&self) -> &'static str {
+        match self {
+            Self::String => "a string",
+            Self::Integer => "an integer",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::Array(_) => "an array",
+            Self::Object { .. } => "an object",
         }
     }
 
@@ -188,6 +204,7 @@ pub(super) fn properties(
     problems: &mut Vec<Problem>,
 ) -> Vec<Property> {
     let mut properties: Vec<Property> = Vec::new();
+    let mut wires: HashMap<&str, &str> = HashMap::new();
     for (name, raw) in definitions {
         let Some(shape) = shape(name, raw, problems) else {
             continue;
@@ -199,17 +216,15 @@ pub(super) fn properties(
             );
         }
         let wire = raw.wire.as_ref().unwrap_or(name);
-        if let Some(other) = properties.iter().find(|other| other.wire == wire.value) {
-            let what = format!(
-                "`{}` is already the wire name of `{}`",
-                wire.value, other.name
-            );
+        if let Some(other) = wires.insert(&wire.value, &name.value) {
+            let what = format!("`{}` is already the wire name of `{other}`", wire.value);
             problems.push(Problem::error(wire.at, what));
         }
         properties.push(Property {
             name: name.value.clone(),
             wire: wire.value.clone(),
             required: raw.required,
+            nullable: !raw.required,
             shape,
         });
     }
@@ -246,11 +261,27 @@ fn kind(name: &Placed<String>, raw: &RawParameter, problems: &mut Vec<Problem>) 
         unknown => {
             problems.push(
                 Problem::error(word.at, format!("unknown type `{unknown}`"))
-                    .suggest(unknown, TYPES.iter().copied()),
+                    .suggest(unknown, TYPES.iter().copied())
+                    .or_hint(type_hint(unknown)),
             );
             return None;
         }
     })
+}
+
+/// What people write for a type that has another name here.
+fn type_hint(word: &str) -> String {
+    match word {
+        "int" | "long" => "type: integer".to_owned(),
+        "float" | "double" | "decimal" => "type: number".to_owned(),
+        "bool" => "type: boolean".to_owned(),
+        "str" | "text" => "type: string".to_owned(),
+        "list" => "type: array, with `items`".to_owned(),
+        "dict" | "map" => "type: object".to_owned(),
+        "datetime" | "timestamp" => "type: string, format: date-time".to_owned(),
+        _ if FORMATS.contains(&word) => format!("type: string, format: {word}"),
+        _ => format!("types: {}", TYPES.join(", ")),
+    }
 }
 
 fn items(name: &Placed<String>, raw: &RawParameter, at: At, problems: &mut Vec<Problem>) -> Shape {
@@ -269,7 +300,7 @@ fn misplaced(word: &str, raw: &RawParameter, problems: &mut Vec<Problem>) {
     let mut refuse = |at: At, key: &str, of: &str| {
         problems.push(Problem::error(
             at,
-            format!("`{key}` belongs to {of}, not to a {word}"),
+            format!("`{key}` belongs to {of}, but the type is {word}"),
         ));
     };
     if word != "array"
@@ -301,9 +332,15 @@ fn choices(kind: &Kind, raw: &RawParameter, problems: &mut Vec<Problem>) -> Vec<
     {
         problems.push(Problem::error(word.at, "an empty `enum` admits no value"));
     }
-    for choice in choices.iter().filter(|choice| !kind.admits(&choice.value)) {
-        let what = format!("`{}` in `enum` is no {}", choice.value, kind.word());
-        problems.push(Problem::error(choice.at, what));
+    let mut seen = HashSet::new();
+    for choice in choices {
+        if !kind.admits(&choice.value) {
+            let what = format!("`{}` in `enum` is no {}", choice.value, kind.word());
+            problems.push(Problem::error(choice.at, what));
+        } else if !seen.insert(choice.value.to_string()) {
+            let what = format!("`{}` is in `enum` already", choice.value);
+            problems.push(Problem::error(choice.at, what));
+        }
     }
     choices.iter().map(|choice| choice.value.clone()).collect()
 }
@@ -337,7 +374,7 @@ fn bound(kind: &Kind, bound: Option<&Placed<Value>>, problems: &mut Vec<Problem>
         }
         Kind::Integer => Some(bound.value.clone()),
         Kind::String | Kind::Array(_) | Kind::Object { .. } if !bound.value.is_u64() => {
-            let what = format!("a bound of a {} counts, so it is 0 or more", kind.word());
+            let what = format!("a bound of {} counts, so it is 0 or more", kind.a());
             problems.push(Problem::error(bound.at, what));
             None
         }
@@ -357,9 +394,19 @@ pub(super) fn fitting(
         format!("`{key}` is no {word}: {}", given.value)
     } else if !shape.choices.is_empty() && !shape.choices.contains(&given.value) {
         format!("`{key}` is not in `enum`: {}", given.value)
+    } else if !fits(shape, &given.value) {
+        format!("`{key}` does not fit its own definition: {}", given.value)
     } else {
         return Some(given.value.clone());
     };
     problems.push(Problem::error(given.at, what));
     None
+}
+
+/// Whether a value keeps its format, bounds and items. A schema that cannot be compiled is reported by the tool.
+fn fits(shape: &Shape, value: &Value) -> bool {
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&shape.json_schema())
+        .map_or(true, |validator| validator.is_valid(value))
 }

@@ -22,6 +22,8 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) at: At,
+    /// The place of its key, where it has one: what a value lacks is told at its name.
+    pub(super) named: At,
     pub(super) value: NodeValue,
 }
 
@@ -78,6 +80,7 @@ impl Node {
         };
         Self {
             at: At::default(),
+            named: At::default(),
             value,
         }
     }
@@ -124,7 +127,7 @@ pub(super) fn text_of(bytes: Vec<u8>) -> Result<String, Problem> {
             ),
         ));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..valid).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -133,6 +136,10 @@ pub(super) fn text_of(bytes: Vec<u8>) -> Result<String, Problem> {
             format!("is not UTF-8 (first bad byte on line {line})"),
         )
         .hint("save the file as UTF-8")
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
     })
 }
 
@@ -181,6 +188,7 @@ fn in_words(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let line = line.split(" at line ").next().unwrap_or_default();
     let line = line.split("; use from_").next().unwrap_or_default();
+    let line = line.split(" rejected by the").next().unwrap_or_default();
     if line.starts_with("multiple YAML documents") {
         return "a second YAML document starts here, but a catalogue is one document".to_owned();
     }
@@ -201,8 +209,10 @@ impl From<Location> for At {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<NodeValue>::deserialize(deserializer)?;
+        let at = spanned.referenced.into();
         Ok(Self {
-            at: spanned.referenced.into(),
+            at,
+            named: at,
             value: spanned.value,
         })
     }
@@ -267,7 +277,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
         let mut map = Vec::new();
         while let Some(key) = entries.next_key::<Spanned<String>>()? {
             let key = Placed::new(key.value, key.referenced.into());
-            map.push((key, entries.next_value()?));
+            let value: Node = entries.next_value()?;
+            let named = key.at;
+            map.push((key, Node { named, ..value }));
         }
         Ok(NodeValue::Map(map))
     }
