@@ -104,7 +104,7 @@ pub(super) fn checked(
         let given = arguments.shift_remove(name);
         let value = match given {
             Some(value) => Some(value),
-            None if nulls.contains(name) => parameter.keeps_null.then_some(Value::Null),
+            None if parameter.keeps_null && nulls.contains(name) => Some(Value::Null),
             None => parameter.property.shape.default.clone(),
         };
         if let Some(mut value) = value {
@@ -154,10 +154,11 @@ fn unknown<'a>(
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> ArgumentError {
     let shown = shortened(field);
-    let help = match nearest(name, known.clone()) {
+    // Shortened: the distance to a name of a megabyte would take hundreds of megabytes to find.
+    let help = match nearest(&shortened(name), known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => match known.collect::<Vec<_>>().join(", ") {
-            names if names.is_empty() => "it takes no arguments".to_owned(),
+            names if names.is_empty() => "nothing can be given here".to_owned(),
             names => format!("known: {names}"),
         },
     };
@@ -223,12 +224,19 @@ fn repair_entries(
     errors: &mut Vec<ArgumentError>,
 ) {
     for property in properties {
-        // The backend's own name is as good as ours where only it is given.
+        // The backend's own name is as good as ours where only it is given; of two values neither is the meant one.
         if property.wire != property.name
-            && !entries.contains_key(&property.name)
             && let Some(value) = entries.shift_remove(&property.wire)
         {
-            entries.insert(property.name.clone(), value);
+            if entries.contains_key(&property.name) {
+                let (wire, name) = (&property.wire, &property.name);
+                errors.push(ArgumentError::new(
+                    format!("{field}.{wire}"),
+                    format!("`{field}.{wire}` and `{field}.{name}` are the same field: give one"),
+                ));
+            } else {
+                entries.insert(property.name.clone(), value);
+            }
         }
         if let Some(value) = entries.get_mut(&property.name)
             && !value.is_null()
@@ -239,7 +247,7 @@ fn repair_entries(
     }
 }
 
-/// What the compiled schema says, in words. A null where nothing is required is a value, not an error.
+/// What the compiled schema says, in words. A null where nothing is demanded is a value, not an error.
 fn validation(tool: &Tool, arguments: &Value) -> Vec<ArgumentError> {
     tool.validator
         .iter_errors(arguments)
@@ -249,7 +257,8 @@ fn validation(tool: &Tool, arguments: &Value) -> Vec<ArgumentError> {
         .collect()
 }
 
-/// A null inside a merged object (`updates`): the backend stores it as null (contract §5.3).
+/// A null inside a merged object (`updates`): the backend stores it as null (contract §5.3). Not so for a field that
+/// a record must have: a comment whose parent is null is refused with a status 500 that explains nothing (T20).
 fn is_permitted_null(tool: &Tool, error: &jsonschema::ValidationError<'_>) -> bool {
     let path = error.instance_path().as_str();
     let mut segments = path.split('/').skip(1);
@@ -261,7 +270,7 @@ fn is_permitted_null(tool: &Tool, error: &jsonschema::ValidationError<'_>) -> bo
             parameter.property.name == name
                 && parameter.place == Place::Merged
                 && matches!(&parameter.property.shape.kind, Kind::Object { properties, .. }
-                    if properties.iter().any(|p| p.name == key))
+                    if properties.iter().any(|p| p.name == key && p.nullable))
         })
 }
 
@@ -281,7 +290,11 @@ fn refusals(tool: &Tool, error: &jsonschema::ValidationError<'_>) -> Vec<Argumen
         // The top level is reported by `unknown_names`, with the nearest name.
         ValidationErrorKind::AdditionalProperties { unexpected } if !field.is_empty() => unexpected
             .iter()
-            .map(|name| unknown(&inside(name), name, std::iter::empty()))
+            .map(|name| {
+                let known = properties_at(tool, error.instance_path().as_str());
+                let known = known.iter().map(|property| property.name.as_str());
+                unknown(&inside(name), name, known)
+            })
             .collect(),
         ValidationErrorKind::AdditionalProperties { .. } => Vec::new(),
         ValidationErrorKind::Enum { options } => {
@@ -297,6 +310,30 @@ fn refusals(tool: &Tool, error: &jsonschema::ValidationError<'_>) -> Vec<Argumen
     }
 }
 
+/// The named keys of the object at this place of the arguments (a JSON Pointer).
+fn properties_at<'t>(tool: &'t Tool, pointer: &str) -> &'t [Property] {
+    let mut segments = pointer.split('/').skip(1);
+    let parameter = segments.next().and_then(|name| {
+        let mut parameters = tool.parameters.iter();
+        parameters.find(|parameter| parameter.property.name == name)
+    });
+    let mut shape = parameter.map(|parameter| &parameter.property.shape);
+    for segment in segments {
+        shape = shape.and_then(|shape| match &shape.kind {
+            Kind::Array(items) => Some(&**items),
+            Kind::Object { properties, .. } => properties
+                .iter()
+                .find(|property| property.name == segment)
+                .map(|property| &property.shape),
+            _ => None,
+        });
+    }
+    match shape.map(|shape| &shape.kind) {
+        Some(Kind::Object { properties, .. }) => properties,
+        _ => &[],
+    }
+}
+
 /// What a value should have been.
 fn expectation(kind: &ValidationErrorKind, error: &jsonschema::ValidationError<'_>) -> String {
     match kind {
@@ -306,21 +343,29 @@ fn expectation(kind: &ValidationErrorKind, error: &jsonschema::ValidationError<'
             word @ ("array" | "object" | "integer") => format!("an {word}"),
             word => format!("a {word}"),
         },
-        ValidationErrorKind::Format { format } if format == "uuid" => {
-            "a UUID such as 3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned()
-        }
-        ValidationErrorKind::Format { format } => format!("in the format {format}"),
+        ValidationErrorKind::Format { format } => match format.as_str() {
+            "uuid" => "a UUID such as 3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
+            "date" => "a date such as 2026-01-31".to_owned(),
+            "date-time" => "a time with its zone such as 2026-01-31T12:00:00Z".to_owned(),
+            "email" => "an e-mail address".to_owned(),
+            "uri" => "a URI such as https://example.com/page".to_owned(),
+            other => format!("in the format {other}"),
+        },
         ValidationErrorKind::Minimum { limit } => format!("{limit} or more"),
         ValidationErrorKind::Maximum { limit } => format!("{limit} or less"),
-        ValidationErrorKind::MinLength { limit } => format!("at least {limit} characters long"),
-        ValidationErrorKind::MaxLength { limit } => format!("at most {limit} characters long"),
+        ValidationErrorKind::MinLength { limit } => {
+            format!("at least {limit} character{} long", plural(*limit))
+        }
+        ValidationErrorKind::MaxLength { limit } => {
+            format!("at most {limit} character{} long", plural(*limit))
+        }
         ValidationErrorKind::MinItems { limit } => format!("a list of at least {limit}"),
         ValidationErrorKind::MaxItems { limit } => format!("a list of at most {limit}"),
         ValidationErrorKind::MinProperties { limit } => {
-            format!("an object of at least {limit} keys")
+            format!("an object with at least {limit} key{}", plural(*limit))
         }
         ValidationErrorKind::MaxProperties { limit } => {
-            format!("an object of at most {limit} keys")
+            format!("an object with at most {limit} key{}", plural(*limit))
         }
         _ => format!("as the schema says ({})", error.kind().keyword()),
     }
@@ -356,8 +401,19 @@ fn described(value: &Value) -> String {
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::String(text) => format!("the text {}", Value::from(shortened(text))),
         Value::Array(items) => format!("a list of {}", items.len()),
-        Value::Object(_) => "an object".to_owned(),
+        Value::Object(entries) if entries.is_empty() => "an empty object".to_owned(),
+        Value::Object(entries) => {
+            format!(
+                "an object with {} key{}",
+                entries.len(),
+                plural(entries.len() as u64)
+            )
+        }
     }
+}
+
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn shortened(text: &str) -> String {
@@ -392,7 +448,7 @@ fn reserved(tool: &Tool, parameter: &Parameter, value: &Value) -> Vec<ArgumentEr
     .collect()
 }
 
-/// Renames keys, at every depth, to what the backend calls them.
+/// Renames keys, at every depth, to what the backend calls them, and fills in the defaults of nested objects.
 fn to_wire(value: &mut Value, shape: &Shape) {
     match (&shape.kind, value) {
         (Kind::Array(items), Value::Array(values)) => {
@@ -407,6 +463,13 @@ fn to_wire(value: &mut Value, shape: &Shape) {
                     entries.insert(property.wire.clone(), value);
                 } else {
                     entries.insert(key, value);
+                }
+            }
+            for property in properties {
+                if let Some(default) = &property.shape.default
+                    && !entries.contains_key(&property.wire)
+                {
+                    entries.insert(property.wire.clone(), default.clone());
                 }
             }
         }

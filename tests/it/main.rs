@@ -7,6 +7,7 @@
     reason = "helpers of tests may fail loudly; clippy's own exemption ends at #[test] functions"
 )]
 
+mod arguments;
 mod canonical_calls;
 mod catalogue;
 mod sandbox;
