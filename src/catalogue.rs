@@ -14,6 +14,7 @@ pub mod tool;
 
 mod check;
 mod duplicates;
+mod editor;
 mod expand;
 mod headers;
 mod keys;
@@ -176,5 +177,5 @@ impl std::fmt::Debug for Catalogue {
 /// The JSON Schema of `tools.yaml`, for editors.
 #[must_use]
 pub fn schema() -> Value {
-    schemars::schema_for!(raw::RawCatalogue).to_value()
+    editor::schema()
 }

@@ -297,6 +297,13 @@ fn refusals(tool: &Tool, error: &jsonschema::ValidationError<'_>) -> Vec<Argumen
             })
             .collect(),
         ValidationErrorKind::AdditionalProperties { .. } => Vec::new(),
+        // What the validator makes of an object that names no keys and admits no others.
+        ValidationErrorKind::FalseSchema if field.is_empty() => Vec::new(),
+        ValidationErrorKind::FalseSchema => {
+            let message =
+                format!("`{field}` is an object without keys: nothing can be given in it");
+            vec![ArgumentError::new(field, message)]
+        }
         ValidationErrorKind::Enum { options } => {
             let allowed = options.as_array().cloned().unwrap_or_default();
             let list: Vec<_> = allowed.iter().map(ToString::to_string).collect();

@@ -26,11 +26,9 @@ impl<T: JsonSchema> JsonSchema for Placed<T> {
     }
 }
 
-/// toolbridge catalogue
-///
 /// What a REST backend offers, declared once: entities × operations become MCP tools.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, title = "toolbridge catalogue")]
 pub(super) struct RawCatalogue {
     /// Version of this format: 1.
     #[schemars(extend("const" = 1))]
@@ -57,7 +55,7 @@ pub(super) struct RawCatalogue {
 
 /// How the server introduces itself.
 #[derive(Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Server")]
 pub(super) struct RawServer {
     /// Name for programs.
     pub(super) name: Option<Placed<String>>,
@@ -69,18 +67,24 @@ pub(super) struct RawServer {
 
 /// What is true of the backend as a whole.
 #[derive(Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Backend")]
 pub(super) struct RawBackend {
     /// How a session is opened; leave out where the backend has none.
     pub(super) session: Option<RawSession>,
     /// Statuses that mean "the session is stale": the call is made once more with a new one. Default: 428, 409.
-    #[schemars(default, with = "Option<Vec<u16>>")]
+    #[schemars(default, with = "Option<Vec<RawStatus>>")]
     pub(super) stale: Option<Vec<Placed<u16>>>,
 }
 
+/// An HTTP status.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct RawStatus(#[schemars(range(min = 100, max = 599))] u16);
+
 /// A session is opened for every call and used once.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Session")]
 pub(super) struct RawSession {
     /// Method and path, `POST /v1/sync/sessions`.
     pub(super) open: Placed<String>,
@@ -93,7 +97,7 @@ pub(super) struct RawSession {
 
 /// Scopes by effect.
 #[derive(Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Scopes")]
 pub(super) struct RawScopes {
     /// Needed by every tool that reads.
     #[schemars(default, with = "Vec<String>")]
@@ -105,7 +109,7 @@ pub(super) struct RawScopes {
 
 /// A kind of record.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Entity")]
 pub(super) struct RawEntity {
     /// Plural for tool names, `notes`. Default: the name with an `s`.
     pub(super) plural: Option<Placed<String>>,
@@ -128,27 +132,27 @@ pub(super) struct RawEntity {
 
 /// A named state change.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Action")]
 pub(super) struct RawAction {
     /// What it means, for the model.
     pub(super) description: Option<Placed<String>>,
     /// What it sets in the record (names of the wire).
-    #[schemars(with = "BTreeMap<String, Value>")]
+    #[schemars(default, with = "BTreeMap<String, Value>")]
     pub(super) sets: Named<Value>,
 }
 
 /// What archiving does.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Archive")]
 pub(super) struct RawArchive {
     /// What it sets in the record (names of the wire).
-    #[schemars(with = "BTreeMap<String, Value>")]
+    #[schemars(default, with = "BTreeMap<String, Value>")]
     pub(super) sets: Named<Value>,
 }
 
 /// One endpoint as one tool.
 #[derive(Clone, Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Tool")]
 pub(super) struct RawTool {
     /// Name for people.
     pub(super) title: Option<Placed<String>>,
@@ -162,7 +166,7 @@ pub(super) struct RawTool {
     /// Whether the call needs a backend session. Default: true where the backend has sessions.
     pub(super) session: Option<Placed<bool>>,
     /// Statuses that mean success. Default: 200, 201, 202, 204.
-    #[schemars(default, with = "Option<Vec<u16>>")]
+    #[schemars(default, with = "Option<Vec<RawStatus>>")]
     pub(super) success: Option<Vec<Placed<u16>>>,
     /// What the answer is. Default: any.
     #[schemars(with = "Option<RawResult>")]
@@ -178,10 +182,11 @@ pub(super) struct RawTool {
     pub(super) scopes: Vec<Placed<String>>,
 }
 
-/// An operation: a tool for every entity. `{name}`, `{plural}`, `{entity}`, `{entities}` and `{path}` stand for the
-/// entity's names and collection path.
+/// An operation: a tool for every entity. Its texts and its request may use `{name}`, `{plural}`, `{entity}`,
+/// `{entities}` (the entity's names, the latter two as words), `{about}` (its description), `{path}` (its collection
+/// path) and `{archive}` (what archiving sets).
 #[derive(Clone, Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Operation")]
 pub(super) struct RawOperation {
     /// The tool's name, `list_{plural}`.
     pub(super) tool: Option<Placed<String>>,
@@ -193,7 +198,7 @@ pub(super) struct RawOperation {
 
 /// Hints for clients.
 #[derive(Clone, Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Annotations")]
 pub(super) struct RawAnnotations {
     /// May overwrite or remove something. Default: true for `effect: write`.
     pub(super) destructive: Option<Placed<bool>>,
@@ -205,7 +210,7 @@ pub(super) struct RawAnnotations {
 
 /// A field of an entity or a parameter of a tool.
 #[derive(Clone, Debug, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Parameter")]
 pub(super) struct RawParameter {
     /// Its type.
     #[schemars(rename = "type", with = "RawType")]
@@ -260,9 +265,10 @@ pub(super) struct RawParameter {
 
 /// Declares the words a text may be, as a list for checks and as an enumeration for the schema.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
+    ($(#[$doc:meta])* $name:ident = $title:literal, $list:ident: $($variant:ident = $word:literal),+ $(,)?) => {
         $(#[$doc])*
         #[derive(JsonSchema)]
+        #[schemars(rename = $title)]
         #[expect(dead_code, reason = "only its schema is used")]
         enum $name {
             $(#[schemars(rename = $word)] $variant),+
@@ -273,22 +279,22 @@ macro_rules! words {
 
 words!(
     /// Whether a tool changes anything.
-    RawEffect, EFFECTS: Read = "read", Write = "write"
+    RawEffect = "Effect", EFFECTS: Read = "read", Write = "write"
 );
 words!(
     /// What the answer is: a record, a page of records, or anything.
-    RawResult, RESULTS: Item = "item", List = "list", Any = "any"
+    RawResult = "Result", RESULTS: Item = "item", List = "list", Any = "any"
 );
 words!(
     /// Types of values.
-    RawType, TYPES: String = "string", Integer = "integer", Number = "number", Boolean = "boolean", Array = "array",
+    RawType = "Type", TYPES: String = "string", Integer = "integer", Number = "number", Boolean = "boolean", Array = "array",
     Object = "object"
 );
 words!(
     /// Kinds of text.
-    RawFormat, FORMATS: Uuid = "uuid", Date = "date", DateTime = "date-time", Email = "email", Uri = "uri"
+    RawFormat = "Format", FORMATS: Uuid = "uuid", Date = "date", DateTime = "date-time", Email = "email", Uri = "uri"
 );
 words!(
     /// Places in a request.
-    RawPlace, PLACES: Path = "path", Query = "query", Header = "header", Body = "body"
+    RawPlace = "Place", PLACES: Path = "path", Query = "query", Header = "header", Body = "body"
 );
