@@ -102,6 +102,9 @@ pub enum InvalidCloseTarget {
     /// A brace without its partner.
     #[error("each `{{` needs its `}}`, and the other way round")]
     Braces,
+    /// A character that a request line cannot carry: the request would fail on every call.
+    #[error("`{0}` must not stand in a target")]
+    Character(char),
     /// What stands between the braces is no pointer.
     #[error(transparent)]
     Pointer(#[from] InvalidPointer),
@@ -145,6 +148,10 @@ impl FromStr for CloseTarget {
 fn literal_part(text: &str) -> Result<Part, InvalidCloseTarget> {
     if text.contains(['{', '}']) {
         return Err(InvalidCloseTarget::Braces);
+    }
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "/?-._~!$&'()*+,;=:@".contains(*c);
+    if let Some(c) = text.chars().find(|c| !allowed(c)) {
+        return Err(InvalidCloseTarget::Character(c));
     }
     Ok(Part::Literal(text.to_owned()))
 }
@@ -210,5 +217,7 @@ mod tests {
             parse("/v1/{id}"),
             InvalidCloseTarget::Pointer(InvalidPointer)
         );
+        assert_eq!(parse("/v1 x/{/id}"), InvalidCloseTarget::Character(' '));
+        assert_eq!(parse("/v1/{/id}#y"), InvalidCloseTarget::Character('#'));
     }
 }

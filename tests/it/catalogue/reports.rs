@@ -1,5 +1,7 @@
 //! The reports of bad files: exact, in file order, inside the file, harmless to a terminal.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -26,27 +28,64 @@ fn no_golden_report_has_lost_its_fixture() {
     }
 }
 
+/// Every problem lies inside the text and none comes before the one above it.
+#[track_caller]
+fn check_places(name: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
+    let lines: Vec<&str> = text.split(['\n', '\r']).collect();
+    let mut last = (0, 0);
+    for problem in problems_of(name, bytes).list() {
+        let (line, column) = (problem.at.line, problem.at.column);
+        assert!((line, column) >= last, "{name} is out of order");
+        last = (line, column);
+        if line == 0 {
+            continue; // about the file as a whole
+        }
+        assert!(
+            line <= lines.len(),
+            "{name}:{line}:{column} is outside: {}",
+            problem.what
+        );
+        let length = lines[line - 1].chars().count();
+        let inside = column >= 1 && column <= length + 1;
+        assert!(
+            inside,
+            "{name}:{line}:{column} is outside: {}",
+            problem.what
+        );
+    }
+}
+
 #[test]
 fn every_problem_points_inside_its_file_and_comes_in_file_order() {
     for path in fixtures() {
-        let bytes = std::fs::read(&path).unwrap();
-        let problems = problems_of(name_of(&path), &bytes);
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-        let lines: Vec<&str> = text.split(['\n', '\r']).collect();
-        let mut last = (0, 0);
-        for problem in problems.list() {
-            let (line, column) = (problem.at.line, problem.at.column);
-            assert!((line, column) >= last, "{} is out of order", path.display());
-            last = (line, column);
-            if line == 0 {
-                continue; // about the file as a whole
-            }
-            let place = format!("{}:{line}:{column}", path.display());
-            assert!(line <= lines.len(), "{place} is outside");
-            let length = lines[line - 1].chars().count();
-            assert!(column >= 1 && column <= length + 1, "{place} is outside");
-        }
+        check_places(name_of(&path), &std::fs::read(&path).unwrap());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn any_damage_to_a_good_catalogue_is_harmless_or_reported_inside_the_file(
+        place in any::<prop::sample::Index>(),
+        length in 0_usize..40,
+        instead in prop_oneof![
+            prop::sample::select(vec![
+                "", " ", "\n", "\t", "{", "}", "[", "]", ":", "- ", "&a ", "*a", "<<: *a", "!t ", "|", ">", "\"", "'", "#",
+                "\n---\n", "\u{feff}", "\0", "\r", "~", "1e999", "{uid}", "note", "type: array", "? ",
+            ]).prop_map(str::to_owned),
+            ".{0,10}",
+        ],
+    ) {
+        let mut text: Vec<char> = toolbridge::catalogue::SHIPPED.chars().collect();
+        let start = place.index(text.len());
+        let end = (start + length).min(text.len());
+        text.splice(start..end, instead.chars());
+        let text: String = text.into_iter().collect();
+        check_places("damaged.yaml", text.as_bytes());
+        let _ = problems_of("damaged.yaml", text.as_bytes()).to_string();
     }
 }
 
