@@ -3,9 +3,12 @@
 /// The candidate closest to `name`, if one is close enough to be a slip of the pen rather than another word.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
-    let tolerance = (name.chars().count() / 3).max(1);
+    let length = name.chars().count();
+    let tolerance = (length / 3).max(1);
     candidates
         .into_iter()
+        // A longer difference cannot be a near name; comparing costs length × length.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= tolerance)
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(&name, &candidate.to_ascii_lowercase());
             (distance, candidate)

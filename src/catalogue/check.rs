@@ -1,24 +1,21 @@
 //! Raw catalogue → finished catalogue: what entities and operations mean together, and every problem in that.
 
-use std::{collections::HashMap, sync::Arc};
+mod entity;
+mod session;
 
-use http::{HeaderName, Method};
-use serde_json::{Map, Value};
+use std::collections::HashMap;
 
+use http::HeaderName;
+use serde_json::Value;
+
+use self::entity::Model;
 use super::{
-    Contents, Entity, Server,
+    Contents, Server,
     arguments::RESERVED,
-    entity::{Action, Reference, ReferenceTarget},
     expand::{self, Origin, Scene},
-    headers, operations,
-    path_template::PathTemplate,
+    operations,
     problem::{At, Problem},
-    raw::{
-        Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawParameter, RawScopes,
-        RawServer, RawSession,
-    },
-    session::{InvalidPointer, SessionClose, SessionRecipe},
-    shape::{self, Property},
+    raw::{Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawScopes, RawServer},
     tool::{Subject, Tool},
     yaml::Placed,
 };
@@ -41,17 +38,17 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
     let mut tools = Tools {
         scopes: &raw.scopes,
         has_sessions: session.is_some(),
-        session_headers: session.map(session_headers).unwrap_or_default(),
+        session_headers: session.map(session::session_headers).unwrap_or_default(),
         names: HashMap::new(),
         tools: Vec::new(),
     };
     let mut entities = Vec::new();
-    for (name, entity) in &raw.entities {
+    for (name, declared) in &raw.entities {
         if tools.are_too_many(name, problems) {
             break;
         }
-        let model = model(name, entity, &names, problems);
-        tools.add_entity(&model, entity, &operations, problems);
+        let model = entity::model(name, declared, &names, problems);
+        tools.add_entity(&model, declared, &operations, problems);
         entities.push(model.entity);
     }
     for (name, stanza) in &raw.tools {
@@ -74,7 +71,7 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
     }
     Contents {
         server: server(&raw.server),
-        session: session.and_then(|session| recipe(session, problems)),
+        session: session.and_then(|session| self::session::recipe(session, problems)),
         stale: stale(&raw.backend),
         entities,
         tools: tools.tools,
@@ -95,231 +92,6 @@ fn stale(raw: &RawBackend) -> Vec<u16> {
         Some(statuses) => statuses.iter().map(|status| status.value).collect(),
         None => STALE.to_vec(),
     }
-}
-
-/// An entity with what only its tools need.
-struct Model {
-    entity: Entity,
-    name: Placed<String>,
-    description: String,
-    /// Whether its names can stand in the name of a tool.
-    names_fit: bool,
-    fields: Vec<Property>,
-    field_places: Vec<(String, At)>,
-    /// Names of the parameters that must name an existing record.
-    references: Vec<String>,
-}
-
-fn model(
-    name: &Placed<String>,
-    raw: &RawEntity,
-    entities: &[&str],
-    problems: &mut Vec<Problem>,
-) -> Model {
-    let path = collection_path(&raw.path, problems);
-    let description = raw
-        .description
-        .as_ref()
-        .map(|text| text.value.trim().to_owned());
-    if description.as_ref().is_none_or(String::is_empty) {
-        problems.push(
-            Problem::lint(
-                name.at,
-                format!("entity `{}` has no description", name.value),
-            )
-            .hint("one line for the model: what a record of this kind is"),
-        );
-    }
-    let fields = shape::properties(&raw.fields, problems);
-    reserved_names(&raw.fields, problems);
-    let references = references(raw, entities, problems);
-    Model {
-        entity: Entity {
-            name: name.value.clone(),
-            plural: plural(name, raw),
-            path,
-            actions: actions(raw),
-            archive: raw
-                .archive
-                .as_ref()
-                .map(|a| sets(&a.sets))
-                .unwrap_or_default(),
-            references: references
-                .iter()
-                .map(|(_, reference)| reference.clone())
-                .collect(),
-        },
-        name: name.clone(),
-        names_fit: names_fit(name, raw, problems),
-        description: description.unwrap_or_default(),
-        field_places: raw
-            .fields
-            .iter()
-            .map(|(n, _)| (n.value.clone(), n.at))
-            .collect(),
-        references: references.into_iter().map(|(name, _)| name).collect(),
-        fields,
-    }
-}
-
-/// A name that cannot be in a tool's name is told once, not for every tool.
-fn names_fit(name: &Placed<String>, raw: &RawEntity, problems: &mut Vec<Problem>) -> bool {
-    let before = problems.len();
-    for (word, what) in [(Some(name), "name"), (raw.plural.as_ref(), "plural")] {
-        if let Some(word) = word.filter(|word| !expand::is_tool_name(&word.value)) {
-            problems.push(
-                Problem::error(
-                    word.at,
-                    format!("`{}` is no {what} of an entity", word.value),
-                )
-                .hint("1 to 64 lower-case letters, digits and `_`: tools are named after it"),
-            );
-        }
-    }
-    problems.len() == before
-}
-
-/// A path without holes. A bad one is reported here, once, and replaced, so that the requests made from it say nothing.
-fn collection_path(raw: &Placed<String>, problems: &mut Vec<Problem>) -> String {
-    let bad = |why: String| Problem::error(raw.at, format!("bad path `{}`: {why}", raw.value));
-    let instead = || "/bad".to_owned();
-    if raw.at == At::default() {
-        return instead();
-    }
-    match raw.value.parse::<PathTemplate>() {
-        Ok(path) => match path.placeholders().next() {
-            Some(hole) => {
-                problems.push(bad(format!(
-                    "`{{{hole}}}` belongs into an operation's request"
-                )));
-                instead()
-            }
-            None => raw.value.clone(),
-        },
-        Err(error) => {
-            problems.push(bad(error.to_string()));
-            instead()
-        }
-    }
-}
-
-fn plural(name: &Placed<String>, raw: &RawEntity) -> String {
-    match &raw.plural {
-        Some(plural) => plural.value.clone(),
-        None => format!("{}s", name.value),
-    }
-}
-
-fn reserved_names(fields: &Named<RawParameter>, problems: &mut Vec<Problem>) {
-    for (name, raw) in fields {
-        let wire = raw.wire.as_ref().unwrap_or(name);
-        if let Some(word) = RESERVED
-            .iter()
-            .find(|word| name.value == **word || wire.value == **word)
-        {
-            let at = if name.value == **word {
-                name.at
-            } else {
-                wire.at
-            };
-            problems.push(
-                Problem::error(at, format!("`{word}` is a reserved field name"))
-                    .hint("the backend keeps it itself; choose another name"),
-            );
-        }
-    }
-}
-
-fn actions(raw: &RawEntity) -> Vec<Action> {
-    raw.actions
-        .iter()
-        .map(|(name, action)| Action {
-            name: name.value.clone(),
-            description: action
-                .description
-                .as_ref()
-                .map(|d| d.value.clone())
-                .unwrap_or_default(),
-            sets: sets(&action.sets),
-        })
-        .collect()
-}
-
-fn sets(named: &Named<Value>) -> Map<String, Value> {
-    named
-        .iter()
-        .map(|(name, value)| (name.value.clone(), value.clone()))
-        .collect()
-}
-
-fn references(
-    raw: &RawEntity,
-    entities: &[&str],
-    problems: &mut Vec<Problem>,
-) -> Vec<(String, Reference)> {
-    let mut references = Vec::new();
-    for (name, field) in &raw.fields {
-        let Some(target) = &field.references else {
-            continue;
-        };
-        let sibling = raw
-            .fields
-            .iter()
-            .find(|(sibling, _)| sibling.value == target.value);
-        let found = if entities.contains(&target.value.as_str()) {
-            Some(ReferenceTarget::Entity(target.value.clone()))
-        } else {
-            sibling.map(|(sibling, choice)| ReferenceTarget::Field {
-                wire: choice.wire.as_ref().unwrap_or(sibling).value.clone(),
-                entities: named_entities(target, choice, entities, problems),
-            })
-        };
-        match found {
-            Some(target) => references.push((
-                name.value.clone(),
-                Reference {
-                    wire: field.wire.as_ref().unwrap_or(name).value.clone(),
-                    target,
-                },
-            )),
-            None => problems.push(
-                Problem::error(
-                    target.at,
-                    format!("`{}` is neither an entity nor a field", target.value),
-                )
-                .suggest(&target.value, entities.iter().copied())
-                .or_hint("name the entity, or the field that says which entity it is"),
-            ),
-        }
-    }
-    references
-}
-
-/// The entities that a field may name, which is what its `enum` is for then.
-fn named_entities(
-    target: &Placed<String>,
-    choice: &RawParameter,
-    entities: &[&str],
-    problems: &mut Vec<Problem>,
-) -> Vec<String> {
-    let Some(choices) = &choice.choices else {
-        let what = format!("field `{}` names no entities", target.value);
-        problems.push(Problem::error(target.at, what).hint("give it an `enum` of entities"));
-        return Vec::new();
-    };
-    let mut named = Vec::new();
-    for choice in choices {
-        match choice.value.as_str() {
-            Some(name) if entities.contains(&name) => named.push(name.to_owned()),
-            Some(name) => problems.push(
-                Problem::error(choice.at, format!("`{name}` is no entity"))
-                    .suggest(name, entities.iter().copied())
-                    .or_hint(format!("entities: {}", entities.join(", "))),
-            ),
-            None => {} // reported as a wrong type
-        }
-    }
-    named
 }
 
 /// The tools so far, and what all of them share.
@@ -552,78 +324,4 @@ fn words(model: &Model) -> Vec<(&'static str, String)> {
         ("about", model.description.clone()),
         ("archive", archive.join(", ")),
     ]
-}
-
-fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<SessionRecipe> {
-    let before = problems.len();
-    let mut headers = Vec::new();
-    for (name, pointer) in &raw.headers {
-        let header = headers::of_session(&name.value).ok_or_else(|| {
-            let what = format!("`{}` cannot be a session's header", name.value);
-            problems.push(
-                Problem::error(name.at, what)
-                    .hint("identity, tracing and framing headers are the sidecar's own"),
-            );
-        });
-        let pointer = pointer.value.parse().map_err(|error: InvalidPointer| {
-            let what = format!("bad JSON Pointer `{}`", pointer.value);
-            problems.push(Problem::error(pointer.at, what).hint(error.to_string()));
-        });
-        if let (Ok(header), Ok(pointer)) = (header, pointer) {
-            headers.push((header, pointer));
-        }
-    }
-    let open = session_request(&raw.open, problems);
-    let close = raw
-        .close
-        .as_ref()
-        .map(|close| session_close(close, problems));
-    (problems.len() == before).then_some(())?;
-    let (method, target) = open?;
-    Some(SessionRecipe {
-        method,
-        target,
-        success: Arc::new([200, 201]),
-        headers,
-        close: close.flatten(),
-    })
-}
-
-/// The headers a session sets: no argument may set them too.
-fn session_headers(raw: &RawSession) -> Vec<HeaderName> {
-    let names = raw.headers.iter().map(|(name, _)| &name.value);
-    names.filter_map(|name| name.parse().ok()).collect()
-}
-
-fn session_request(raw: &Placed<String>, problems: &mut Vec<Problem>) -> Option<(Method, String)> {
-    if raw.at == At::default() {
-        return None; // its absence is reported
-    }
-    let found = expand::request_line(&raw.value).and_then(|(method, path)| {
-        let target = path.fill(|_| None);
-        let target = target.ok_or("opening a session takes no placeholders".to_owned())?;
-        Ok((method, target))
-    });
-    found
-        .map_err(|what| problems.push(Problem::error(raw.at, what)))
-        .ok()
-}
-
-fn session_close(raw: &Placed<String>, problems: &mut Vec<Problem>) -> Option<SessionClose> {
-    let found = raw
-        .value
-        .split_once(' ')
-        .ok_or("a method and a target, `DELETE /v1/sessions/{/id}`".to_owned())
-        .and_then(|(method, target)| {
-            Ok(SessionClose {
-                method: expand::method(method)?,
-                target: target
-                    .trim()
-                    .parse()
-                    .map_err(|error| format!("bad target: {error}"))?,
-            })
-        });
-    found
-        .map_err(|what| problems.push(Problem::error(raw.at, what)))
-        .ok()
 }
