@@ -2,12 +2,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests may fail loudly; clippy's own exemption ends at #[test] functions"
 )]
 
+mod architecture;
 mod arguments;
+mod cancellation;
 mod canonical_calls;
 mod catalogue;
+mod harness;
+mod outages;
 mod sandbox;
+mod tenancy;
+mod tool_calls;

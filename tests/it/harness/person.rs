@@ -1,0 +1,282 @@
+//! Somebody who calls the sidecar over plain HTTP, as the 2026-07-28 revision wants it, and what comes back.
+
+use std::time::Duration;
+
+use reqwest::{Method, header::HeaderMap};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use toolbridge::outgoing::{self, Timeouts};
+
+use super::{in_time, legacy::Connection};
+
+pub(crate) const MODERN: &str = "2026-07-28";
+pub(crate) const BOTH_TYPES: &str = "application/json, text/event-stream";
+
+/// Somebody, with the headers that each of their requests carries.
+#[derive(Clone)]
+pub(crate) struct Person {
+    url: String,
+    client: reqwest::Client,
+    headers: Vec<(String, String)>,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// How a tool call ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The `CallToolResult`.
+    pub(crate) result: Value,
+}
+
+/// A request on its way, on a connection of its own.
+pub(crate) struct Begun(TcpStream);
+
+impl Person {
+    pub(crate) fn at(url: &str) -> Self {
+        let wait = Duration::from_secs(60);
+        let client = outgoing::client(Timeouts {
+            connect: wait,
+            request: wait,
+        });
+        Self {
+            url: url.to_owned(),
+            client: client.unwrap(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same person with one more header on every request, beside those of the same name.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.push((name.to_owned(), value.to_owned()));
+        other
+    }
+
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The same person without a header.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.retain(|(header, _)| header != name);
+        other
+    }
+
+    /// Any request, with nothing but this person's headers.
+    pub(crate) async fn sends(&self, method: &str, path: &str, body: &str) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = self.headers.iter().fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+        let response = request.body(body.to_owned()).send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.text().await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn gets(&self, path: &str) -> Answer {
+        self.sends("GET", path, "").await
+    }
+
+    /// A response whose body is still to come.
+    pub(super) async fn opens(&self, method: Method) -> reqwest::Response {
+        let request = self.client.request(method, format!("{}/mcp", self.url));
+        let request = self.headers.iter().fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+        request.send().await.unwrap()
+    }
+
+    /// One message to MCP.
+    pub(crate) async fn posts(&self, message: &Value) -> Answer {
+        self.with("content-type", "application/json")
+            .with("accept", BOTH_TYPES)
+            .sends("POST", "/mcp", &message.to_string())
+            .await
+    }
+
+    /// One request in the 2026-07-28 revision.
+    pub(crate) async fn asks(&self, method: &str, params: Value) -> Answer {
+        self.with("mcp-protocol-version", MODERN)
+            .with("mcp-method", method)
+            .posts(&modern(method, params))
+            .await
+    }
+
+    /// One tool call in the 2026-07-28 revision.
+    pub(crate) async fn calls(&self, tool: &str, arguments: Value) -> Ended {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let answer = self.with("mcp-name", tool).asks("tools/call", params).await;
+        Ended::of(&answer.result())
+    }
+
+    /// The same call on a connection of its own, which ends when what is returned is dropped.
+    pub(crate) async fn begins(&self, tool: &str, arguments: Value) -> Begun {
+        let params = json!({ "name": tool, "arguments": arguments });
+        self.with("mcp-protocol-version", MODERN)
+            .with("mcp-method", "tools/call")
+            .with("mcp-name", tool)
+            .writes(&modern("tools/call", params))
+            .await
+    }
+
+    /// One message to MCP on a connection of its own, byte for byte.
+    pub(crate) async fn writes(&self, message: &Value) -> Begun {
+        let authority = self.url.trim_start_matches("http://");
+        let body = message.to_string();
+        let mut head = format!("POST /mcp HTTP/1.1\r\nhost: {authority}\r\n");
+        let own = [
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("accept".to_owned(), BOTH_TYPES.to_owned()),
+            ("content-length".to_owned(), body.len().to_string()),
+        ];
+        for (name, value) in self.headers.iter().chain(&own) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = TcpStream::connect(authority).await.unwrap();
+        let request = format!("{head}\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Begun(stream)
+    }
+
+    /// Opens a connection of the older revisions.
+    pub(crate) async fn connects(&self) -> Connection {
+        Connection::open(self).await
+    }
+}
+
+impl Begun {
+    /// Waits for the answer: everything until the sidecar has sent a whole body (or ended the connection).
+    pub(crate) async fn answer(mut self) -> String {
+        let mut text = String::new();
+        let mut buffer = vec![0; 64 * 1024];
+        while !is_whole(&text) {
+            let read = in_time(self.0.read(&mut buffer)).await.unwrap();
+            if read == 0 {
+                break;
+            }
+            text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        text
+    }
+
+    /// Goes away in the middle.
+    pub(crate) fn disconnects(self) {
+        drop(self);
+    }
+}
+
+fn is_whole(text: &str) -> bool {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let head = head.to_ascii_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    match length {
+        Some(length) => body.len() >= length,
+        None => body.ends_with("0\r\n\r\n"),
+    }
+}
+
+/// A request of the 2026-07-28 revision.
+pub(crate) fn modern(method: &str, mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { "name": "it", "version": "1" },
+    });
+    json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// A header, empty where it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The JSON-RPC message, as JSON or as the last event of a stream.
+    #[track_caller]
+    pub(crate) fn message(&self) -> Value {
+        if !self.header("content-type").starts_with("text/event-stream") {
+            return self.json();
+        }
+        let data = self
+            .body
+            .lines()
+            .filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok());
+        data.last().unwrap_or_else(|| panic!("no event: {self:?}"))
+    }
+
+    /// The result of a request that succeeded.
+    #[track_caller]
+    pub(crate) fn result(&self) -> Value {
+        let message = self.message();
+        assert!(message["result"].is_object(), "{self:?}");
+        message["result"].clone()
+    }
+
+    /// The code of a JSON-RPC error.
+    #[track_caller]
+    pub(crate) fn error_code(&self) -> i64 {
+        let code = self.message()["error"]["code"].as_i64();
+        code.unwrap_or_else(|| panic!("no error: {self:?}"))
+    }
+}
+
+impl Ended {
+    pub(super) fn of(result: &Value) -> Self {
+        Self {
+            result: result.clone(),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        assert_eq!(self.result["content"].as_array().unwrap().len(), 1);
+        self.result["content"][0]["text"].as_str().unwrap()
+    }
+
+    /// The structured result of a call that succeeded; its text is the same JSON.
+    #[track_caller]
+    pub(crate) fn good(&self) -> Value {
+        let structured = &self.result["structuredContent"];
+        assert_ne!(self.result["isError"], true, "{}", self.result);
+        let text: Value = serde_json::from_str(self.text()).unwrap();
+        assert_eq!(text, *structured);
+        structured.clone()
+    }
+
+    /// The error of a call that failed; its text is the same message.
+    #[track_caller]
+    pub(crate) fn failed(&self) -> Value {
+        assert_eq!(self.result["isError"], true, "{}", self.result);
+        let error = &self.result["structuredContent"]["error"];
+        assert_eq!(error["message"], self.text());
+        error.clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        self.failed()["code"].as_str().unwrap().to_owned()
+    }
+}
