@@ -16,5 +16,6 @@ mod catalogue;
 mod harness;
 mod outages;
 mod sandbox;
+mod shutdown;
 mod tenancy;
 mod tool_calls;
