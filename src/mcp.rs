@@ -22,7 +22,7 @@ use rmcp::{
         DiscoverResult, ErrorCode, Implementation, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
         ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -69,8 +69,8 @@ impl Handler {
 
     /// Who answers, on every result of a revision that has no handshake to say it in (protocol page A.7).
     fn introduction(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
-        let modern = context.protocol_version()? >= ProtocolVersion::V_2026_07_28;
-        let server = modern.then(|| serde_json::to_value(&self.0.info.server_info).ok())??;
+        is_modern(context).then_some(())?;
+        let server = serde_json::to_value(&self.0.info.server_info).ok()?;
         let mut meta = MetaObject::default();
         meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), server);
         Some(meta)
@@ -117,11 +117,13 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(message, None));
         }
         let (tools, scope) = self.0.listing.for_caller(&caller_of(&context)?);
-        let mut result = ListToolsResult::with_all_items(tools)
-            .with_ttl_ms(TTL_MS)
-            .with_cache_scope(scope);
-        result.meta = self.introduction(&context);
-        Ok(result)
+        let mut list = ListToolsResult::with_all_items(tools);
+        // Older revisions do not know caching hints (protocol page A.8).
+        if is_modern(&context) {
+            list = list.with_ttl_ms(TTL_MS).with_cache_scope(scope);
+        }
+        list.meta = self.introduction(&context);
+        Ok(list)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -216,6 +218,12 @@ fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> 
         .and_then(|parts| parts.extensions.get::<Caller>())
         .cloned()
         .ok_or_else(|| ErrorData::internal_error("the request has no verified caller", None))
+}
+
+/// Whether the message came in the revision without connections, or a later one.
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let parts = context.extensions.get::<Parts>();
+    parts.is_some_and(|parts| service::is_modern(&parts.headers))
 }
 
 fn result_of(outcome: Outcome) -> CallToolResult {

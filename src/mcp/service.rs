@@ -116,13 +116,17 @@ impl McpService {
 
 /// The connection id of a request that is not of a revision without connections.
 fn legacy_connection(headers: &HeaderMap) -> Option<String> {
-    let modern = headers
-        .get(VERSION)
-        .is_some_and(|version| version.as_bytes() >= MODERN);
-    if modern {
+    if is_modern(headers) {
         return None;
     }
     text(headers, CONNECTION_ID)
+}
+
+/// Whether a request is of a revision without connections.
+pub(super) fn is_modern(headers: &HeaderMap) -> bool {
+    headers
+        .get(VERSION)
+        .is_some_and(|version| version.as_bytes() >= MODERN)
 }
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {

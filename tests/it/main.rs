@@ -19,3 +19,4 @@ mod sandbox;
 mod shutdown;
 mod tenancy;
 mod tool_calls;
+mod tool_list;

@@ -1,0 +1,149 @@
+//! What a client learns before it calls anything: the forty tools, the same on both wires, and that there are only tools.
+
+use serde_json::{Value, json};
+use toolbridge::catalogue::tokens;
+
+use crate::harness::{Answer, FakeBackend, Sidecar, shipped};
+
+/// The list as the catalogue has it.
+fn expected() -> Value {
+    shipped().tools().iter().map(tokens::listed).collect()
+}
+
+/// Methods of capabilities we do not have.
+const ABSENT: [&str; 8] = [
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    "resources/subscribe",
+    "completion/complete",
+    "logging/setLevel",
+];
+
+/// Parameters that each of these methods could be decoded with.
+fn params(method: &str) -> Value {
+    match method {
+        "prompts/get" => json!({ "name": "a" }),
+        "resources/read" | "resources/subscribe" => json!({ "uri": "a:b" }),
+        "completion/complete" => json!({
+            "ref": { "type": "ref/prompt", "name": "a" },
+            "argument": { "name": "b", "value": "c" },
+        }),
+        "logging/setLevel" => json!({ "level": "info" }),
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_the_catalogues_on_both_wires_every_time() {
+    let backend = FakeBackend::start();
+    let sidecar = Sidecar::before(&backend).await;
+    let alice = sidecar.alice();
+    let connection = alice.connects().await;
+    for _ in 0..2 {
+        let modern = alice.asks("tools/list", json!({})).await.result();
+        assert_eq!(modern["tools"], expected());
+        let legacy = connection.asks("tools/list", json!({})).await.result();
+        assert_eq!(legacy["tools"], expected());
+    }
+    assert_eq!(expected().as_array().unwrap().len(), 40);
+    assert!(backend.seen().is_empty());
+}
+
+#[tokio::test]
+async fn two_lists_are_the_same_bytes() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let first = sidecar.alice().asks("tools/list", json!({})).await;
+    let second = sidecar.bob().asks("tools/list", json!({})).await;
+    assert_eq!(first.body, second.body);
+    assert_eq!(first.header("content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn caching_hints_are_for_the_revision_that_knows_them() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    for method in ["tools/list", "server/discover"] {
+        let modern = alice.asks(method, json!({})).await.result();
+        assert_eq!(modern["resultType"], "complete");
+        assert_eq!(modern["ttlMs"], 60_000);
+        assert_eq!(modern["cacheScope"], "public");
+    }
+    let connection = alice.connects().await;
+    let legacy = connection.asks("tools/list", json!({})).await.result();
+    for hint in ["resultType", "ttlMs", "cacheScope", "nextCursor"] {
+        assert!(legacy.get(hint).is_none(), "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn the_capabilities_are_tools_whose_list_stays_as_it_is() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    let legacy = alice.connects().await.opened;
+    let modern = alice.asks("server/discover", json!({})).await.result();
+    for description in [&legacy, &modern] {
+        assert_eq!(description["capabilities"], json!({ "tools": {} }));
+        let instructions = description["instructions"].as_str().unwrap();
+        assert!(instructions.contains("one workspace"), "{instructions}");
+    }
+    assert_eq!(legacy["protocolVersion"], "2025-11-25");
+    assert_eq!(legacy["serverInfo"]["name"], "toolbridge");
+    let versions = modern["supportedVersions"].as_array().unwrap();
+    for version in ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] {
+        assert!(versions.contains(&json!(version)), "{versions:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_not_found_on_either_wire() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    let connection = alice.connects().await;
+    for method in ABSENT {
+        let code = |answer: Answer| (method, answer.error_code());
+        let named = match method {
+            "prompts/get" => alice.with("mcp-name", "a"),
+            "resources/read" | "resources/subscribe" => alice.with("mcp-name", "a:b"),
+            _ => alice.clone(),
+        };
+        assert_eq!(
+            code(named.asks(method, params(method)).await),
+            (method, -32601)
+        );
+        assert_eq!(
+            code(connection.asks(method, params(method)).await),
+            (method, -32601)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_nobody_gave_out_is_an_invalid_parameter() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    let connection = alice.connects().await;
+    for cursor in ["", "abc"] {
+        let params = json!({ "cursor": cursor });
+        let modern = alice.asks("tools/list", params.clone()).await;
+        assert_eq!(modern.error_code(), -32602);
+        let legacy = connection.asks("tools/list", params).await;
+        assert_eq!(legacy.error_code(), -32602);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_tool_is_an_invalid_parameter_on_both_wires() {
+    let backend = FakeBackend::start();
+    let sidecar = Sidecar::before(&backend).await;
+    let alice = sidecar.alice();
+    let params = json!({ "name": "get_nota", "arguments": {} });
+    let modern = alice.with("mcp-name", "get_nota");
+    let modern = modern.asks("tools/call", params.clone()).await;
+    assert_eq!(modern.error_code(), -32602);
+    let legacy = alice.connects().await.asks("tools/call", params).await;
+    assert_eq!(legacy.error_code(), -32602);
+    assert!(backend.seen().is_empty());
+}
