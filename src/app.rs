@@ -3,7 +3,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::server::graceful::GracefulShutdown;
 use secrecy::SecretString;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -21,7 +20,7 @@ use crate::{
     mcp::{Calls, ConnectionLimits, McpService},
     outgoing::Timeouts,
     server::{
-        self, Answer,
+        self, Answer, Open,
         gate::Gate,
         health::{Check, Checks},
         metadata::ResourceMetadata,
@@ -237,20 +236,17 @@ impl App {
 }
 
 /// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise
-/// stay forever. Whether every call finished.
+/// stay forever. A write outlives the connection it came on, so that having none left is no reason to go. Whether every
+/// call finished.
 async fn wind_down(
-    open: GracefulShutdown,
+    open: Open,
     running: &TaskTracker,
     streams: &CancellationToken,
     grace: Duration,
 ) -> bool {
-    let mut ended = std::pin::pin!(open.shutdown());
+    let mut ended = tokio::spawn(open.end());
     running.close();
-    let finished = tokio::select! {
-        // Connections that all end by themselves have nothing running on them.
-        () = &mut ended => return running.is_empty(),
-        finished = timeout(grace, running.wait()) => finished.is_ok(),
-    };
+    let finished = timeout(grace, running.wait()).await.is_ok();
     if timeout(FLUSH, &mut ended).await.is_err() {
         streams.cancel();
         // Whoever does not read the end of a stream does not hold up ours.

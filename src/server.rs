@@ -38,17 +38,23 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of header lines a client may send: a token of 8 KiB with room around it.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
+/// TCP connections that are still open.
+pub struct Open(GracefulShutdown);
+
+impl Open {
+    /// Tells them to take no further request; returns when the last one has ended.
+    pub async fn end(self) {
+        self.0.shutdown().await;
+    }
+}
+
 /// Accepts connections until `stop`; returns those that are still open, for a graceful end.
-pub async fn accept(
-    listener: TcpListener,
-    answer: Answer,
-    stop: CancellationToken,
-) -> GracefulShutdown {
+pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationToken) -> Open {
     let open = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return open,
+            () = stop.cancelled() => return Open(open),
         };
         match accepted {
             Ok((stream, _)) => serve(stream, Arc::clone(&answer), &open),
