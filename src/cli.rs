@@ -29,6 +29,7 @@ const CONFIGURATION: u8 = 64;
 #[derive(Parser)]
 #[command(
     name = "toolbridge",
+    after_help = "Examples:\n  toolbridge dev\n  toolbridge check tools.yaml\n  toolbridge serve --catalogue tools.yaml\n  toolbridge call list_notes",
     version,
     propagate_version = true,
     disable_help_subcommand = true
@@ -55,12 +56,19 @@ enum Command {
     /// Print a token for development
     Token(token::Token),
     /// Print the JSON Schema of tools.yaml, for editors
+    #[command(after_help = "Examples:\n  toolbridge schema > tools.schema.json")]
     Schema,
     /// Print the built-in operations, as data
+    #[command(
+        after_help = "Examples:\n  toolbridge operations | less\n\nA catalogue changes them, or adds to them, under its own `operations:`."
+    )]
     Operations,
     /// Ask a running sidecar whether it lives; for container health checks
     Health(health::Health),
-    /// Print completions for a shell: source <(toolbridge completions bash)
+    /// Print completions for a shell
+    #[command(
+        after_help = "Examples:\n  source <(toolbridge completions bash)\n  toolbridge completions fish > ~/.config/fish/completions/toolbridge.fish"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,

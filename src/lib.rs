@@ -1,17 +1,41 @@
-//! toolbridge: a per-tenant sidecar that serves MCP in front of a REST backend.
+//! toolbridge: a per-tenant sidecar that serves MCP in front of a REST backend. This page is the map.
+//!
+//! One tool call, in six lines:
+//! 1. [`server`] accepts `POST /mcp`, checks Host and Origin, and has [`auth`] turn the bearer token into a `Caller`, or
+//!    answers 401 with a challenge.
+//! 2. rmcp decodes the message; [`mcp`] hands name, arguments and `Caller` to [`mcp::call`].
+//! 3. [`catalogue`] finds the tool; `plan(arguments)` repairs what can be repaired, checks the rest, and yields a `Plan`.
+//! 4. [`identity`] turns the `Caller` into an `Identity`: tenant, token for the backend, signature.
+//! 5. [`backend`] opens a `Session` for that identity; `session.send(plan)` sends one request and consumes it.
+//! 6. The reply is read, [`mcp::present`] words it for the model, and the call's one line is logged.
+//!
+//! What always holds, and a type or a test keeps:
+//! - No backend request without an `Identity`, no `Identity` without a verified `Caller` and a `TenantId`.
+//! - A `Session` serves one call: it cannot be cloned, and sending moves it.
+//! - Headers to the backend are written from nothing; no function takes a client's.
+//! - Everything about a tool is made at load; a call compiles and parses nothing of the catalogue.
+//! - Secrets have no readable form, and no token, body or internal address reaches a log, an error or a client.
+//! - Who may import whom is a table in `tests/it/architecture.rs`.
 
-pub mod app;
+// The way of a call.
 pub mod auth;
 pub mod backend;
 pub mod catalogue;
-pub mod cli;
-pub mod clock;
 pub mod identity;
 pub mod mcp;
+pub mod server;
+
+// What all of them stand on.
+pub mod clock;
 pub mod nearest;
 pub mod outgoing;
-pub mod sandbox;
-pub mod server;
+
+// The process around them.
+pub mod app;
+pub mod cli;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+
+// The embedded backend: nothing above but `cli` knows of it.
+pub mod sandbox;

@@ -121,11 +121,14 @@ impl Calls {
         let result = self
             .attempt(tool, &incoming.caller, incoming.arguments, correlation)
             .await;
-        let outcome = match &result {
-            Ok(value) => Outcome::Success(value.clone()),
-            Err(error) => Outcome::Failure(present::failure(tool, error, correlation)),
+        let (outcome, cause) = match result {
+            Ok(value) => (Outcome::Success(value), None),
+            Err(error) => {
+                let failure = present::failure(tool, &error, correlation);
+                (Outcome::Failure(failure), Some(causes(&error)))
+            }
         };
-        log(tool, &result, &outcome, correlation, begun);
+        log(tool, &outcome, cause, correlation, begun);
         Ok(outcome)
     }
 
@@ -167,8 +170,8 @@ fn authorized(tool: &Tool, caller: &Caller) -> Result<(), CallError> {
 /// a body or an argument.
 fn log(
     tool: &Tool,
-    result: &Result<Value, CallError>,
     outcome: &Outcome,
+    cause: Option<String>,
     correlation: CorrelationId,
     begun: Instant,
 ) {
@@ -177,7 +180,6 @@ fn log(
         Outcome::Success(_) => ("ok", None),
         Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
     };
-    let cause = result.as_ref().err().map(causes);
     tracing::info!(
         tool.name = tool.name,
         request.id = %correlation,
