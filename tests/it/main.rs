@@ -10,12 +10,14 @@
 
 mod architecture;
 mod arguments;
+mod bearer;
 mod cancellation;
 mod canonical_calls;
 mod catalogue;
 mod harness;
 mod outages;
 mod sandbox;
+mod secrets;
 mod shutdown;
 mod tenancy;
 mod tool_calls;
