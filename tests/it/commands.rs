@@ -1,1 +1,468 @@
-//! x
+//! The binary as people start it: what it prints, on which stream, with which exit code. Its environment is empty and its
+//! working directory a new one, so that nothing of this machine joins in.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+};
+use toolbridge::{
+    auth::{Verifier, development},
+    catalogue::{operations, tokens},
+    clock,
+};
+
+use crate::harness::{Backend, Person, fake_backend::Down, in_time, shipped};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_toolbridge");
+
+/// `dev` on free ports.
+const FREE_PORTS: [&str; 7] = [
+    "dev",
+    "--port",
+    "0",
+    "--ops-port",
+    "0",
+    "--backend-port",
+    "0",
+];
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+async fn runs_in(folder: &Path, arguments: &[&str]) -> Ran {
+    Ran::of(in_time(command(folder, arguments).output()).await.unwrap())
+}
+
+async fn runs(arguments: &[&str]) -> Ran {
+    runs_in(TempDir::new().unwrap().path(), arguments).await
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What was printed by a command that succeeded.
+    #[track_caller]
+    fn good(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// What was said by a command that failed so; it printed nothing else.
+    #[track_caller]
+    fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{self:?}");
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self.err
+    }
+}
+
+/// A running `dev --json`.
+struct Dev {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    ready: Value,
+}
+
+impl Dev {
+    async fn start(folder: &Path, more: &[&str]) -> Self {
+        let arguments = [&FREE_PORTS[..], &["--json"], more].concat();
+        let mut child = command(folder, &arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        in_time(out.read_line(&mut line)).await.unwrap();
+        Self {
+            child,
+            out,
+            ready: serde_json::from_str(&line).unwrap(),
+        }
+    }
+
+    fn says(&self, key: &str) -> &str {
+        self.ready[key].as_str().unwrap()
+    }
+
+    /// `toolbridge call` against it.
+    async fn call(&self, arguments: &[&str]) -> Ran {
+        let at = ["--url", self.says("mcp_url"), "--token", self.says("token")];
+        runs(&[&["call"], arguments, &at].concat()).await
+    }
+
+    /// Ctrl-C; what else was printed, and the exit code.
+    async fn interrupted(mut self) -> (String, Option<i32>) {
+        signal(&self.child, "INT").await;
+        let mut rest = String::new();
+        in_time(self.out.read_to_string(&mut rest)).await.unwrap();
+        let status = in_time(self.child.wait()).await.unwrap();
+        (rest, status.code())
+    }
+}
+
+async fn signal(child: &Child, name: &str) {
+    let pid = child.id().unwrap().to_string();
+    let kill = Command::new("kill")
+        .args([&format!("-{name}"), &pid])
+        .status();
+    assert!(kill.await.unwrap().success());
+}
+
+#[tokio::test]
+async fn dev_prints_one_line_that_a_script_can_go_on_with() {
+    let folder = TempDir::new().unwrap();
+    let dev = Dev::start(folder.path(), &["--ephemeral"]).await;
+    let keys: Vec<_> = dev.ready.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["mcp_url", "ops_url", "backend_url", "token"]);
+    let made = dev
+        .call(&["create_note", "title=Hi", "content=There"])
+        .await;
+    let made: Value = serde_json::from_str(&made.good()).unwrap();
+    assert_eq!(made["payload"]["title"], "Hi");
+    let listed = dev.call(&["list_notes", "limit=1000"]).await.good();
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
+    assert_eq!(dev.interrupted().await, (String::new(), Some(0)));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_tool_error_is_json_and_a_failure() {
+    let folder = TempDir::new().unwrap();
+    let dev = Dev::start(folder.path(), &["--ephemeral"]).await;
+    let ran = dev
+        .call(&["get_note", "uid=3f2504e0-4f89-41d3-9a0c-0305e82c3399"])
+        .await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let error: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(error["error"]["code"], "NOT_FOUND");
+    let unknown = dev.call(&["get_nota"]).await.failed(1);
+    assert!(unknown.contains("did you mean `get_note`?"), "{unknown}");
+    let url = ["call", "list_notes", "--url", dev.says("mcp_url")];
+    runs(&url).await.good();
+    let refused = runs(&[&url[..], &["--token", "nonsense"]].concat())
+        .await
+        .failed(1);
+    assert!(!refused.contains("nonsense"), "{refused}");
+    assert_eq!(dev.interrupted().await.1, Some(0));
+}
+
+#[tokio::test]
+async fn records_are_kept_in_a_directory_and_not_in_memory() {
+    let folder = TempDir::new().unwrap();
+    let titles = async |dev: &Dev| {
+        let page = dev.call(&["list_notes"]).await.good();
+        let page: Value = serde_json::from_str(&page).unwrap();
+        let items = page["items"].as_array().unwrap().clone();
+        items
+            .into_iter()
+            .map(|item| item["payload"]["title"].clone())
+            .collect::<Vec<_>>()
+    };
+    for (place, kept) in [
+        (&["--data-dir", "kept"][..], true),
+        (&["--ephemeral"][..], false),
+    ] {
+        let dev = Dev::start(folder.path(), place).await;
+        dev.call(&["create_note", "title=mine", "content=x"])
+            .await
+            .good();
+        assert!(titles(&dev).await.contains(&json!("mine")));
+        assert_eq!(dev.interrupted().await.1, Some(0));
+        let dev = Dev::start(folder.path(), place).await;
+        assert_eq!(titles(&dev).await.contains(&json!("mine")), kept);
+        assert_eq!(dev.interrupted().await.1, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_with_its_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for flag in ["--port", "--ops-port", "--backend-port"] {
+        let mut arguments = FREE_PORTS;
+        let at = arguments
+            .iter()
+            .position(|argument| *argument == flag)
+            .unwrap();
+        arguments[at + 1] = &port;
+        let ran = runs(&[&arguments[..], &["--ephemeral", "--json"]].concat()).await;
+        let said = ran.failed(1);
+        let expected = format!("port {port} is in use: choose another with {flag},");
+        assert!(said.contains(&expected), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_banner_has_what_a_person_pastes() {
+    let folder = TempDir::new().unwrap();
+    let mut child = command(folder.path(), &[&FREE_PORTS[..], &["--ephemeral"]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut banner = String::new();
+    while !banner.contains("Ctrl-C") {
+        assert_ne!(
+            in_time(out.read_line(&mut banner)).await.unwrap(),
+            0,
+            "{banner}"
+        );
+    }
+    signal(&child, "INT").await;
+    in_time(out.read_to_string(&mut banner)).await.unwrap();
+    for part in [
+        "/mcp",
+        "curl",
+        "mcp-remote",
+        ".vscode/mcp.json",
+        "inspector",
+        "serve",
+    ] {
+        assert!(banner.contains(part), "{part} is missing: {banner}");
+    }
+}
+
+#[tokio::test]
+async fn serve_without_settings_says_everything_that_is_missing() {
+    let said = runs(&["serve"]).await.failed(64);
+    for setting in ["auth.issuer", "auth.audience", "auth.mode", "tenant.id"] {
+        assert!(said.contains(setting), "{setting} is missing: {said}");
+    }
+}
+
+/// `serve` that lacks nothing but what a test takes away.
+fn serve(folder: &Path, secret: &str, more: &[&str]) -> Command {
+    let set = [
+        "server.listen=127.0.0.1:0",
+        "ops.listen=127.0.0.1:0",
+        "auth.issuer=i",
+        "auth.audience=a",
+        "tenant.id=t",
+    ];
+    let flags: Vec<_> = set.iter().flat_map(|set| ["--set", set]).collect();
+    let mut command = command(folder, &[&["serve"], &flags[..], more].concat());
+    command.env("JWT_HS256_SECRET", secret);
+    command
+}
+
+#[tokio::test]
+async fn serve_refuses_the_secret_of_development() {
+    let folder = TempDir::new().unwrap();
+    let secret = development::DEVELOPMENT_SECRET;
+    let ran = in_time(serve(folder.path(), secret, &[]).output())
+        .await
+        .unwrap();
+    let said = Ran::of(ran).failed(64);
+    assert!(
+        said.contains("JWT_HS256_SECRET") && !said.contains(secret),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn serve_answers_and_ends_on_a_signal() {
+    let folder = TempDir::new().unwrap();
+    let mut child = serve(
+        folder.path(),
+        "a-secret-of-more-than-32-characters-0123",
+        &[],
+    )
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let serving = loop {
+        let line = in_time(log.next_line()).await.unwrap().unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == "serving" {
+            break line;
+        }
+    };
+    assert_eq!(serving["tools"], 40);
+    let ops = serving["operations"].as_str().unwrap();
+    runs(&["health", "--url", ops]).await.good();
+    let unready = runs(&["health", "--ready", "--url", ops]).await.failed(1);
+    assert!(unready.contains("backend"), "{unready}");
+    signal(&child, "TERM").await;
+    assert_eq!(in_time(child.wait()).await.unwrap().code(), Some(0));
+}
+
+const BROKEN: &str = "version: 1
+entities:
+  note:
+    path: /v1/notes
+    description: a note.
+    operations: [list, gett]
+    fields:
+      title: { type: strin }
+";
+
+#[tokio::test]
+async fn a_broken_catalogue_is_shown_with_its_places() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("bad.yaml"), BROKEN).unwrap();
+    let secret = "a-secret-of-more-than-32-characters-0123";
+    let more = ["--catalogue", "bad.yaml"];
+    let served = in_time(serve(folder.path(), secret, &more).output())
+        .await
+        .unwrap();
+    let served = Ran::of(served).failed(64);
+    let checked = runs_in(folder.path(), &["check", "bad.yaml"])
+        .await
+        .failed(64);
+    assert_eq!(served, checked);
+    for place in ["bad.yaml:6:24", "bad.yaml:8:22"] {
+        assert!(checked.contains(place), "{place} is missing: {checked}");
+    }
+    let missing = runs(&["check", "nothing.yaml"]).await.failed(64);
+    assert!(missing.contains("nothing.yaml"), "{missing}");
+}
+
+#[tokio::test]
+async fn check_shows_what_forty_tools_cost() {
+    let table = runs(&["check"]).await.good();
+    assert_eq!(table.lines().count(), 42);
+    let last = table.lines().last().unwrap();
+    let tokens = last
+        .strip_prefix("40 tools, ")
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
+    assert!(tokens.parse::<u32>().unwrap() <= 6_000, "{last}");
+    for tool in shipped().tools() {
+        assert!(
+            table.contains(&format!("\n{} ", tool.name)),
+            "{}",
+            tool.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_printed_tools_schema_and_operations_are_those_of_the_product() {
+    let tools: Value = serde_json::from_str(&runs(&["tools", "--json"]).await.good()).unwrap();
+    let listed: Value = shipped().tools().iter().map(tokens::listed).collect();
+    assert_eq!(tools, json!({ "tools": listed }));
+    assert_eq!(runs(&["operations"]).await.good(), operations::BUILT_IN);
+    let schema = runs(&["schema"]).await.good();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools.schema.json");
+    match fs::read_to_string(file) {
+        Ok(shipped) => assert_eq!(schema, shipped),
+        Err(_) => assert!(serde_json::from_str::<Value>(&schema).unwrap().is_object()),
+    }
+}
+
+#[tokio::test]
+async fn a_printed_token_is_accepted_by_the_rules_of_development() {
+    let token = runs(&["token", "--sub", "alice", "--scope", "a b"])
+        .await
+        .good();
+    let verifier = Verifier::new(vec![development::rules()]).unwrap();
+    let bearer = format!("Bearer {}", token.trim_end()).parse().unwrap();
+    let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer)]);
+    let caller = verifier.caller(&headers, clock::unix_now()).await.unwrap();
+    assert_eq!(caller.subject(), "alice");
+    assert!(caller.scopes().contains("a") && caller.scopes().contains("b"));
+}
+
+#[tokio::test]
+async fn completions_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = runs(&["completions", shell]).await.good();
+        assert!(
+            script.contains("toolbridge") && script.contains("sandbox"),
+            "{shell}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_commands_help_has_examples_where_it_takes_arguments() {
+    for name in [
+        "dev", "serve", "sandbox", "check", "tools", "call", "token", "health",
+    ] {
+        let help = runs(&[name, "--help"]).await.good();
+        assert!(
+            help.contains("Examples:") && help.contains("toolbridge "),
+            "{help}"
+        );
+    }
+    let help = runs(&["--help"]).await.good();
+    for name in ["dev", "schema", "operations", "completions"] {
+        assert!(help.contains(name), "{help}");
+    }
+    assert!(runs(&["--version"]).await.good().starts_with("toolbridge "));
+    assert_eq!(runs(&["devv"]).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn health_is_told_by_the_exit_code() {
+    let folder = TempDir::new().unwrap();
+    let dev = Dev::start(folder.path(), &["--ephemeral"]).await;
+    let ops = dev.says("ops_url").to_owned();
+    for more in [&[][..], &["--ready"]] {
+        runs(&[&["health", "--url", &ops], more].concat())
+            .await
+            .good();
+    }
+    assert_eq!(Person::at(&ops).gets("/healthz").await.status, 200);
+    assert_eq!(dev.interrupted().await.1, Some(0));
+    let down = Down::new();
+    runs(&["health", "--url", &down.url()]).await.failed(1);
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    for arguments in [
+        "tools",
+        "tools --json",
+        "schema",
+        "check",
+        "completions bash",
+    ] {
+        let script = format!("set -o pipefail; '{PROGRAM}' {arguments} | head -c 1 >/dev/null");
+        let output = Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(folder.path())
+            .output();
+        let ran = Ran::of(in_time(output).await.unwrap());
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{arguments}");
+    }
+}

@@ -20,7 +20,7 @@ use toolbridge::{
 };
 
 pub(crate) use fake_backend::{FakeBackend, Script};
-pub(crate) use person::{Answer, Begun, Ended, Person};
+pub(crate) use person::{Answer, Ended, Person};
 
 /// Signs tokens.
 pub(crate) const SECRET: &str = "jwt-secret-of-the-integration-tests-0123456789";

@@ -14,6 +14,7 @@ mod bearer;
 mod cancellation;
 mod canonical_calls;
 mod catalogue;
+mod commands;
 mod harness;
 mod outages;
 mod sandbox;

@@ -188,10 +188,6 @@ impl FakeBackend {
         }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.addr.port()
-    }
-
     /// What entity requests meet from now on.
     pub(crate) fn does(&self, script: Script) {
         self.state.lock().entities = script;

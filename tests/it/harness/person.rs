@@ -221,11 +221,12 @@ impl Answer {
         if !self.header("content-type").starts_with("text/event-stream") {
             return self.json();
         }
-        let data = self
+        let mut data = self
             .body
             .lines()
             .filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok());
-        data.last().unwrap_or_else(|| panic!("no event: {self:?}"))
+        data.next_back()
+            .unwrap_or_else(|| panic!("no event: {self:?}"))
     }
 
     /// The result of a request that succeeded.
