@@ -127,6 +127,19 @@ async fn a_token_that_is_not_good_here_is_told_why() {
 }
 
 #[tokio::test]
+async fn an_open_connection_does_not_outlive_its_token() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let connection = sidecar.alice().connects().await;
+    let old = Claims {
+        age: Duration::from_secs(4000),
+        ..Claims::of("alice")
+    };
+    let person = connection.person.without("authorization");
+    let told = refused(&person.with_token(&old.signed())).await;
+    assert!(told.starts_with("401 "), "{told}");
+}
+
+#[tokio::test]
 async fn a_token_without_a_signature_is_refused() {
     let sidecar = Sidecar::before(&FakeBackend::start()).await;
     let good = token_for("alice");

@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -98,11 +99,12 @@ struct Dev {
 impl Dev {
     async fn start(folder: &Path, more: &[&str]) -> Self {
         let arguments = [&FREE_PORTS[..], &["--json"], more].concat();
-        let mut child = command(folder, &arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::of(command(folder, &arguments)).await
+    }
+
+    async fn of(mut command: Command) -> Self {
+        let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = started.unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         in_time(out.read_line(&mut line)).await.unwrap();
@@ -157,6 +159,36 @@ async fn dev_prints_one_line_that_a_script_can_go_on_with() {
     assert_eq!(listed["items"].as_array().unwrap().len(), 3);
     assert_eq!(dev.interrupted().await, (String::new(), Some(0)));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_sees_a_token() {
+    let folder = TempDir::new().unwrap();
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let arguments = [&FREE_PORTS[..], &["--json", "--ephemeral"]].concat();
+    let mut behind_proxy = command(folder.path(), &arguments);
+    for name in [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+    ] {
+        behind_proxy.env(name, &url);
+    }
+    let dev = Dev::of(behind_proxy).await;
+    dev.call(&["list_notes"]).await.good();
+    let at = ["--url", dev.says("mcp_url"), "--token", dev.says("token")];
+    let mut call = command(folder.path(), &[&["call", "list_notes"], &at[..]].concat());
+    let call = in_time(call.env("http_proxy", &url).output())
+        .await
+        .unwrap();
+    Ran::of(call).good();
+    // Everything has been answered, so a connection to the proxy would be waiting by now.
+    let visit = tokio::time::timeout(Duration::ZERO, proxy.accept()).await;
+    assert!(visit.is_err(), "something went through the proxy");
+    assert_eq!(dev.interrupted().await.1, Some(0));
 }
 
 #[tokio::test]
