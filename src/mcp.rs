@@ -196,9 +196,11 @@ impl ServerHandler for Handler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        if OURS.contains(&request.method.as_str()) {
+        // The revisions without connections have no handshake, however it is written (protocol page A.8, point 7).
+        let is_removed = request.method == "initialize" && is_modern(&context);
+        if OURS.contains(&request.method.as_str()) && !is_removed {
             let message = format!("the parameters of {} cannot be read", request.method);
             return Err(ErrorData::invalid_params(message, None));
         }

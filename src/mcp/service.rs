@@ -26,6 +26,12 @@ const VERSION: &str = "mcp-protocol-version";
 /// The first revision without connections; dates compare as text.
 const MODERN: &[u8] = b"2026-07-28";
 
+/// How rmcp's words for JSON that is no JSON-RPC message end; its version is pinned, and a test holds it.
+const UNRECOGNIZED: &[u8] = b"unrecognized JSON-RPC message";
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+
 /// MCP over streamable HTTP.
 pub struct McpService {
     rmcp: StreamableHttpService<Handler, LocalSessionManager>,
@@ -89,7 +95,14 @@ impl McpService {
             );
         }
         let is_delete = request.method() == Method::DELETE;
+        let is_json = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         let mut response = self.rmcp.handle(request).await;
+        if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return unreadable(response).await;
+        }
         if let (Some(id), true) = (&id, is_delete && response.status().is_success()) {
             self.connections.closed(id);
             // rmcp says 202; the official Python client takes only 200 and 204 for an end.
@@ -133,11 +146,29 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
+/// rmcp answers a body that it cannot read with 415 and text; clients look for a JSON-RPC error (protocol page A.7, E.9).
+async fn unreadable(
+    answer: Response<BoxBody<Bytes, Infallible>>,
+) -> Response<BoxBody<Bytes, Infallible>> {
+    let Ok(said) = answer.into_body().collect().await;
+    let said = said.to_bytes();
+    let (code, message) = if said.ends_with(UNRECOGNIZED) {
+        (INVALID_REQUEST, "this is no JSON-RPC message")
+    } else {
+        (PARSE_ERROR, "the body is no JSON that can be read")
+    };
+    error(StatusCode::BAD_REQUEST, code, message)
+}
+
 /// A refusal with a JSON-RPC body that answers no particular request.
 fn refusal(status: StatusCode, message: &str) -> Response<BoxBody<Bytes, Infallible>> {
+    error(status, INVALID_REQUEST, message)
+}
+
+fn error(status: StatusCode, code: i32, message: &str) -> Response<BoxBody<Bytes, Infallible>> {
     let body = json!({
         "jsonrpc": "2.0",
-        "error": { "code": -32600, "message": message },
+        "error": { "code": code, "message": message },
     });
     let mut response = Response::new(Full::from(body.to_string()).boxed());
     *response.status_mut() = status;

@@ -3,7 +3,12 @@
 use serde_json::{Value, json};
 use toolbridge::catalogue::tokens;
 
-use crate::harness::{Answer, FakeBackend, Sidecar, shipped};
+use crate::harness::{
+    Answer, FakeBackend, Sidecar,
+    legacy::{LEGACY, initialize},
+    person::{BOTH_TYPES, MODERN},
+    shipped,
+};
 
 /// The list as the catalogue has it.
 fn expected() -> Value {
@@ -146,4 +151,62 @@ async fn an_unknown_tool_is_an_invalid_parameter_on_both_wires() {
     let legacy = alice.connects().await.asks("tools/call", params).await;
     assert_eq!(legacy.error_code(), -32602);
     assert!(backend.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_a_json_rpc_error_on_both_wires() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let deep = "[".repeat(10_000);
+    let no_json = ["", "garbage", "{\"jsonrpc\":", "\u{0}", &deep];
+    let no_message = [
+        "[]",
+        "{}",
+        "null",
+        r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+    ];
+    let old = sidecar
+        .alice()
+        .with("content-type", "application/json")
+        .with("accept", BOTH_TYPES);
+    for person in [&old.with("mcp-protocol-version", MODERN), &old] {
+        let bodies = no_json.map(|body| (body, -32700));
+        for (body, code) in bodies
+            .into_iter()
+            .chain(no_message.map(|body| (body, -32600)))
+        {
+            let answer = person.sends("POST", "/mcp", body).await;
+            assert_eq!((answer.status, answer.error_code()), (400, code), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_called_json_or_is_too_large_is_refused_by_its_status() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice().with("accept", BOTH_TYPES);
+    let text = alice.with("content-type", "text/plain");
+    assert_eq!(text.sends("POST", "/mcp", "{}").await.status, 415);
+    let large = json!({ "name": "get_note", "arguments": { "uid": "x".repeat(5 << 20) } });
+    let answer = sidecar.alice().with("mcp-name", "get_note");
+    assert_eq!(answer.asks("tools/call", large).await.status, 413);
+}
+
+#[tokio::test]
+async fn there_is_no_handshake_in_the_revision_without_connections() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    let answer = alice.asks("initialize", json!({})).await;
+    assert_eq!((answer.status, answer.error_code()), (404, -32601));
+    let versions = alice.posts(&initialize()).await;
+    assert_eq!(versions.result()["protocolVersion"], LEGACY);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_unknown() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let connection = sidecar.alice().connects().await;
+    connection.asks("ping", json!({})).await.result();
+    let closed = connection.person.sends("DELETE", "/mcp", "").await;
+    assert!(closed.status < 300, "{closed:?}");
+    assert_eq!(connection.asks("ping", json!({})).await.status, 404);
 }
