@@ -236,6 +236,11 @@ async fn a_stale_session_is_replaced_once_by_a_fresh_one() {
         .change(|switches| switches.expire_sessions = true);
     let ended = alice.calls("get_note", note()).await;
     assert_eq!(code_without_address(&ended), "BACKEND_UNAVAILABLE");
+    assert!(
+        !ended.result.to_string().contains("/v1/sync"),
+        "{}",
+        ended.text()
+    );
     backend.faults().clear();
     assert_eq!(alice.calls("get_note", note()).await.code(), "NOT_FOUND");
 }

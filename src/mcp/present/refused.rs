@@ -22,21 +22,21 @@ fn told(rejection: &Rejection, failure: Failure) -> Failure {
     }
 }
 
-/// Two sessions in a row were refused.
+/// Two sessions in a row were refused. The backend's own words stay away: they tell its client to open a session, which
+/// is not the model's to do.
 pub(super) fn stale(tool: &Tool, rejection: &Rejection) -> Failure {
     let name = &tool.name;
-    told(
-        rejection,
-        Failure {
-            retryable: true,
-            ..plain(
-                Code::BackendUnavailable,
-                format!(
-                    "the backend refused two fresh sessions as stale, so {name} was not run: try again shortly"
-                ),
-            )
-        },
-    )
+    Failure {
+        status: Some(rejection.status),
+        retry_after: rejection.retry_after,
+        retryable: true,
+        ..plain(
+            Code::BackendUnavailable,
+            format!(
+                "the backend refused two fresh sessions as stale, so {name} was not run: try again shortly"
+            ),
+        )
+    }
 }
 
 /// A status other than success, from the call or from opening its session; `doubt` says what is known of a write.
