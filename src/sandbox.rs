@@ -62,6 +62,9 @@ pub struct SandboxSettings {
     pub tenants: Tenants,
     /// Rate limits per user.
     pub limits: Limits,
+    /// Whether entity requests need a session and its epoch, as in the original. A catalogue without `backend.session`
+    /// describes a backend that knows no sessions.
+    pub demands_sessions: bool,
     /// Absolute lifetime of a session; 30 minutes in the original.
     pub session_lifetime: Duration,
     /// What the sandbox takes for the time.
@@ -126,6 +129,7 @@ impl Sandbox {
             tokens: Tokens::new(settings.tokens).map_err(SandboxError::Keys)?,
             tenants: settings.tenants,
             sessions: Sessions::new(settings.session_lifetime),
+            demands_sessions: settings.demands_sessions,
             limiter: Limiter::new(settings.limits),
             store: Store::open(settings.storage).await?,
             faults: Faults::default(),
@@ -284,6 +288,7 @@ impl SandboxSettings {
             tokens: TokenRules::hs256("a-secret-that-only-tests-of-the-sandbox-know"),
             tenants: Tenants::Off,
             limits: Limits::off(),
+            demands_sessions: true,
             session_lifetime: Self::SESSION_LIFETIME,
             clock: Clock::default(),
         }

@@ -148,6 +148,7 @@ pub(super) fn settings(
         },
         tenants: signed_tenants(),
         limits: Limits::default(),
+        demands_sessions: catalogue.session().is_some(),
         session_lifetime: SandboxSettings::SESSION_LIFETIME,
         clock: Clock::default(),
     }

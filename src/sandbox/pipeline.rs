@@ -36,6 +36,7 @@ pub(super) struct Pipeline {
     pub(super) tokens: Tokens,
     pub(super) tenants: Tenants,
     pub(super) sessions: Sessions,
+    pub(super) demands_sessions: bool,
     pub(super) limiter: Limiter,
     pub(super) store: Store,
     pub(super) faults: Faults,
@@ -81,7 +82,7 @@ impl Pipeline {
         self.tenants
             .admit(&call.headers, &user.subject, is_auth, now_ms)?;
         // 3 and 3b: the session.
-        if !is_auth {
+        if !is_auth && self.demands_sessions {
             self.check_session(call, user.owner, now)?;
         }
         // 4: the rate limit, whose headers every later answer carries.
@@ -162,7 +163,9 @@ impl Pipeline {
             Endpoint::Wipe => self.wipe(call, user.owner, now).await,
             Endpoint::State => self.state(user).await,
             Endpoint::Entity(kind, operation) => {
-                self.check_epoch(call, user.owner).await?;
+                if self.demands_sessions {
+                    self.check_epoch(call, user.owner).await?;
+                }
                 let request = EntityRequest {
                     store: &self.store,
                     owner: user.owner,

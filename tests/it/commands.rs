@@ -498,3 +498,16 @@ async fn a_reader_that_stops_reading_is_no_failure() {
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{arguments}");
     }
 }
+
+#[tokio::test]
+async fn a_catalogue_without_sessions_is_tried_on_a_backend_without_them() {
+    let folder = TempDir::new().unwrap();
+    let catalogue = "version: 1\nentities:\n  book:\n    path: /api/books\n    description: a book.\n    \
+                     operations: [list, create]\n    fields:\n      title: { type: string, required: true }\n";
+    std::fs::write(folder.path().join("tools.yaml"), catalogue).unwrap();
+    let dev = Dev::start(folder.path(), &["--ephemeral"]).await;
+    dev.call(&["create_book", "title=Dune"]).await.good();
+    let listed = dev.call(&["list_books"]).await.good();
+    assert!(listed.contains("Dune"), "{listed}");
+    assert_eq!(dev.interrupted().await.1, Some(0));
+}
