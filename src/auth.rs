@@ -8,11 +8,14 @@ mod bearer;
 pub mod caller;
 mod challenge;
 pub mod development;
+mod discovery;
 mod error;
+mod fetch;
 mod jwks;
 mod key_set;
 mod keys;
 mod mint;
+mod remote;
 mod rules;
 mod verify;
 
@@ -27,10 +30,11 @@ pub use jsonwebtoken::Algorithm;
 
 pub use caller::{BearerToken, Caller};
 pub use challenge::Challenge;
+pub use discovery::{IssuerMetadata, MetadataError};
 pub use error::AuthError;
-pub use jwks::CachePolicy;
 pub use keys::{KeyError, KeySource};
 pub use mint::{MintError, NewToken, mint};
+pub use remote::CachePolicy;
 pub use rules::{IssuerRules, TokenType};
 
 use rules::Issuer;
@@ -81,6 +85,13 @@ impl Verifier {
     pub fn without_keys(&self) -> Vec<&str> {
         let missing = self.issuers().iter().filter(|issuer| !issuer.keys.ready());
         missing.map(|issuer| issuer.name.as_str()).collect()
+    }
+
+    /// The metadata of the first issuer whose name is an address that may be asked for it; `None` where there is none.
+    #[must_use]
+    pub fn issuer_metadata(&self) -> Option<IssuerMetadata> {
+        let mut known = self.issuers().iter();
+        known.find_map(|issuer| issuer.discovery.as_ref().map(IssuerMetadata::new))
     }
 
     /// Who sent a request with these headers at `now` (since 1970, UTC). Only the `Authorization` header counts: a token

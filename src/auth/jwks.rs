@@ -1,271 +1,137 @@
-//! The keys behind a URL, remembered. In: a `kid`. Out: its key, or whether it is unknown or cannot be known now.
-//! One fetch at a time, and after each a pause in which unknown `kid`s fail at once, so that forged tokens cannot make
-//! us call the issuer. A new set replaces the old one whole: a key that the issuer took back must stop working.
+//! An issuer's keys, fetched and remembered. In: a `kid`. Out: its key, or whether it is unknown or cannot be known now.
+//! When and how often is `remote`'s business: unknown `kid`s fail at once in the pause after a fetch, so that forged
+//! tokens cannot make us call the issuer.
 
-use std::{
-    error::Error,
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, header};
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    time::Instant,
-};
 use url::Url;
 
-use crate::{
-    auth::{
-        Algorithm, AuthError,
-        key_set::{Key, KeySet, LONGEST_KEY_ID, SetError},
-    },
-    outgoing::{self, ReadError, Timeouts},
+use crate::auth::{
+    Algorithm, AuthError,
+    discovery::Discovery,
+    fetch::{FetchError, Http},
+    key_set::{Key, KeySet, LONGEST_KEY_ID},
+    remote::{CachePolicy, Newest, Remote, Source},
 };
 
-/// Largest key set that is read, in bytes.
-const LARGEST_BODY: usize = 256 * 1024;
-
-/// How long fetched keys are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CachePolicy {
-    /// Used without asking again; `Cache-Control: max-age` may lengthen it, to one hour at most.
-    pub fresh: Duration,
-    /// After a fetch, good or not, the issuer is left alone this long.
-    pub cool_down: Duration,
-    /// Used at most this long while the issuer does not answer.
-    pub max_stale: Duration,
-    /// One fetch, connect included, may take this long.
-    pub timeout: Duration,
-}
-
-impl Default for CachePolicy {
-    fn default() -> Self {
-        Self {
-            fresh: Duration::from_secs(5 * 60),
-            cool_down: Duration::from_secs(10),
-            max_stale: Duration::from_secs(12 * 60 * 60),
-            timeout: Duration::from_secs(3),
-        }
-    }
-}
-
 /// The key set of one issuer.
-pub(super) struct Jwks {
+pub(super) struct Jwks(Arc<Remote<Published>>);
+
+/// Where a key set is.
+pub(super) enum Location {
+    /// Somebody told us.
+    At(Url),
+    /// The issuer's metadata says it.
+    Discovered(Arc<Remote<Discovery>>),
+}
+
+/// A key set and how it is fetched.
+struct Published {
     issuer: String,
-    url: Url,
-    policy: CachePolicy,
+    location: Location,
     algorithms: Vec<Algorithm>,
-    http: reqwest::Client,
-    current: RwLock<Option<Arc<Fetched>>>,
-    /// Held while a fetch runs: single flight.
-    gate: Arc<Mutex<Option<Attempt>>>,
-}
-
-#[derive(Debug)]
-struct Fetched {
-    keys: KeySet,
-    at: Instant,
-    fresh: Duration,
-}
-
-struct Attempt {
-    at: Instant,
-    succeeded: bool,
-}
-
-/// What the newest fetch says about a `kid` that is not in the set.
-enum Newest {
-    /// The set is the issuer's: the key does not exist.
-    Succeeded,
-    /// Nobody knows; the next fetch may be made after this time.
-    Failed(Duration),
-}
-
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    /// The innermost cause only: the outer ones repeat the URL, whose query may be a secret.
-    #[error("unreachable: {0}")]
-    Unreachable(String),
-    #[error("status {0}")]
-    Status(u16),
-    #[error("larger than {LARGEST_BODY} bytes")]
-    TooLarge,
-    #[error(transparent)]
-    Set(#[from] SetError),
-}
-
-impl From<reqwest::Error> for FetchError {
-    fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
-        let mut cause: &dyn Error = &error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        Self::Unreachable(cause.to_string())
-    }
-}
-
-impl From<ReadError> for FetchError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::TooLarge { .. } => Self::TooLarge,
-            ReadError::Broken(error) => error.into(),
-        }
-    }
-}
-
-impl Newest {
-    fn of(succeeded: bool, pause: Duration) -> Self {
-        if succeeded {
-            Self::Succeeded
-        } else {
-            Self::Failed(pause)
-        }
-    }
+    http: Http,
 }
 
 impl Jwks {
     pub(super) fn new(
         issuer: String,
-        url: Url,
+        location: Location,
         policy: CachePolicy,
         algorithms: Vec<Algorithm>,
-    ) -> Result<Self, reqwest::Error> {
-        let timeouts = Timeouts {
-            connect: policy.timeout,
-            request: policy.timeout,
-        };
-        Ok(Self {
+        http: Http,
+    ) -> Self {
+        let published = Published {
             issuer,
-            url,
-            policy,
+            location,
             algorithms,
-            http: outgoing::client(timeouts)?,
-            current: RwLock::default(),
-            gate: Arc::default(),
-        })
+            http,
+        };
+        Self(Remote::new(published, policy))
     }
 
     /// The key `kid`; waits for at most one fetch.
-    pub(super) async fn key(self: &Arc<Self>, kid: &str) -> Result<Arc<Key>, AuthError> {
+    pub(super) async fn key(&self, kid: &str) -> Result<Arc<Key>, AuthError> {
         if kid.len() > LONGEST_KEY_ID {
             return Err(AuthError::UnknownKey);
         }
-        if let Some(set) = self.usable()
-            && let Some(key) = set.keys.get(kid)
+        if let Some(set) = self.0.usable()
+            && let Some(key) = set.document.get(kid)
         {
-            if set.at.elapsed() >= set.fresh {
-                self.refresh_in_background();
-            }
+            // Asked again, so that an old set is replaced in the background.
+            self.0.held();
             return Ok(Arc::clone(key));
         }
-        let newest = self.refresh().await;
-        let set = self.usable();
-        if let Some(key) = set.as_ref().and_then(|set| set.keys.get(kid)) {
+        let newest = self.0.refresh().await;
+        let set = self.0.usable();
+        if let Some(key) = set.as_ref().and_then(|set| set.document.get(kid)) {
             return Ok(Arc::clone(key));
         }
         Err(match newest {
             Newest::Succeeded if set.is_some() => AuthError::UnknownKey,
             Newest::Succeeded => unavailable(Duration::ZERO),
-            Newest::Failed(pause) => unavailable(pause),
+            Newest::Failed(trouble) => unavailable(trouble.pause),
         })
     }
 
     /// Fetches the set if there is none.
-    pub(super) async fn warm(self: &Arc<Self>) {
-        if !self.ready() {
-            self.refresh().await;
-        }
+    pub(super) async fn warm(&self) {
+        self.0.warm().await;
     }
 
     /// Whether there are keys to check tokens with.
     pub(super) fn ready(&self) -> bool {
-        self.usable().is_some()
+        self.0.ready()
+    }
+}
+
+impl Published {
+    async fn fetch_from(&self, url: &Url) -> Result<(KeySet, Duration), FetchError> {
+        let got = self.http.get(url).await?;
+        let keys = KeySet::lenient(&got.body, &self.algorithms);
+        let keys = keys.map_err(|error| FetchError::Unusable(error.to_string()))?;
+        Ok((keys, got.max_age))
+    }
+}
+
+impl Source for Published {
+    type Document = KeySet;
+
+    const WHAT: &'static str = "key set";
+
+    fn issuer(&self) -> &str {
+        &self.issuer
     }
 
-    fn usable(&self) -> Option<Arc<Fetched>> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current
-            .as_ref()
-            .filter(|set| set.at.elapsed() < self.policy.max_stale)
-            .cloned()
-    }
-
-    /// Whoever comes while a fetch runs waits for it here, then finds the pause and uses what it brought.
-    async fn refresh(self: &Arc<Self>) -> Newest {
-        let gate = Arc::clone(&self.gate).lock_owned().await;
-        self.attempt(gate).await
-    }
-
-    fn refresh_in_background(self: &Arc<Self>) {
-        if let Ok(gate) = Arc::clone(&self.gate).try_lock_owned() {
-            let this = Arc::clone(self);
-            tokio::spawn(async move { this.attempt(gate).await });
+    async fn fetch(&self) -> Result<(KeySet, Duration), FetchError> {
+        let discovery = match &self.location {
+            Location::At(url) => return self.fetch_from(url).await,
+            Location::Discovered(discovery) => discovery,
+        };
+        let found = discovery.get().await.map_err(|trouble| trouble.error)?;
+        let url = discovery.source.key_set_url(&found.document);
+        let fetched = match url {
+            Ok(url) => self.fetch_from(&url).await,
+            Err(error) => Err(error),
+        };
+        if fetched.is_err() {
+            // The keys may have moved.
+            discovery.doubt();
         }
-    }
-
-    async fn attempt(self: &Arc<Self>, mut gate: OwnedMutexGuard<Option<Attempt>>) -> Newest {
-        let cool_down = self.policy.cool_down;
-        if let Some(last) = gate.as_ref()
-            && last.at.elapsed() < cool_down
-        {
-            let pause = cool_down.saturating_sub(last.at.elapsed());
-            return Newest::of(last.succeeded, pause);
-        }
-        let this = Arc::clone(self);
-        // A task of its own: a client that hangs up must neither stop the fetch nor skip the pause after it.
-        let fetching = tokio::spawn(async move {
-            let succeeded = this.replace().await;
-            *gate = Some(Attempt {
-                at: Instant::now(),
-                succeeded,
-            });
-            succeeded
-        });
-        Newest::of(fetching.await.unwrap_or(false), cool_down)
-    }
-
-    async fn replace(&self) -> bool {
-        match self.fetch().await {
-            Ok(set) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(set));
-                true
-            }
-            Err(error) => {
-                tracing::warn!(auth.issuer = %self.issuer, %error, "the issuer's key set could not be fetched");
-                false
-            }
-        }
-    }
-
-    async fn fetch(&self) -> Result<Fetched, FetchError> {
-        let request = self
-            .http
-            .get(self.url.clone())
-            .header(header::ACCEPT, "application/json");
-        let response = request.send().await?;
-        if response.status() != http::StatusCode::OK {
-            return Err(FetchError::Status(response.status().as_u16()));
-        }
-        let fresh = self.policy.fresh.max(max_age(response.headers()));
-        let body = outgoing::read_at_most(response, LARGEST_BODY).await?;
-        let keys = KeySet::lenient(&body, &self.algorithms)?;
-        Ok(Fetched {
-            keys,
-            at: Instant::now(),
-            fresh,
-        })
+        fetched
     }
 }
 
 impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL's query may be a secret.
+        let host = match &self.0.source.location {
+            Location::At(url) => url.host_str(),
+            Location::Discovered(_) => None,
+        };
         f.debug_struct("Jwks")
-            .field("issuer", &self.issuer)
-            .field("host", &self.url.host_str())
+            .field("issuer", &self.0.source.issuer)
+            .field("host", &host)
             .finish_non_exhaustive()
     }
 }
@@ -275,19 +141,6 @@ fn unavailable(pause: Duration) -> AuthError {
     AuthError::KeysUnavailable {
         retry_after: pause.as_secs() + 1,
     }
-}
-
-/// `max-age` of the answer, at most one hour; zero without one.
-fn max_age(headers: &HeaderMap) -> Duration {
-    let control = headers
-        .get(header::CACHE_CONTROL)
-        .and_then(|value| value.to_str().ok());
-    let age = control
-        .unwrap_or_default()
-        .split(',')
-        .find_map(|part| part.trim().strip_prefix("max-age="));
-    let seconds = age.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    Duration::from_secs(seconds.min(3600))
 }
 
 #[cfg(test)]
@@ -309,13 +162,13 @@ mod tests {
 
     fn cache(server: &KeyServer) -> Arc<Jwks> {
         let algorithms = vec![Algorithm::RS256, Algorithm::ES256];
-        let jwks = Jwks::new(
+        Arc::new(Jwks::new(
             ISSUER.to_owned(),
-            server.url.clone(),
+            Location::At(server.url.clone()),
             CachePolicy::default(),
             algorithms,
-        );
-        Arc::new(jwks.unwrap())
+            Http::default(),
+        ))
     }
 
     async fn find(jwks: &Arc<Jwks>, kid: &str) -> Result<(), AuthError> {
@@ -324,7 +177,7 @@ mod tests {
 
     /// Waits until a background fetch that has begun is over.
     async fn settle(jwks: &Jwks) {
-        drop(jwks.gate.lock().await);
+        jwks.0.settle().await;
     }
 
     fn is_unavailable(found: &Result<(), AuthError>) -> bool {
@@ -534,50 +387,16 @@ mod tests {
         let url = format!("http://{}/jwks", silent.local_addr().unwrap());
         let policy = CachePolicy::default();
         let algorithms = vec![Algorithm::RS256];
-        let jwks = Jwks::new(ISSUER.to_owned(), url.parse().unwrap(), policy, algorithms);
-        let begun = Instant::now();
-        assert!(is_unavailable(&find(&Arc::new(jwks.unwrap()), "rsa").await));
-        assert!(begun.elapsed() < policy.timeout + Duration::from_secs(1));
-    }
-
-    #[tokio::test]
-    async fn a_failed_fetch_is_described_without_the_address() {
-        let server = KeyServer::start(String::new()).await;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = format!("http://{}/jwks?key=canary", listener.local_addr().unwrap());
-        drop(listener);
-        let algorithms = vec![Algorithm::RS256];
-        let policy = CachePolicy::default();
+        let place = Location::At(url.parse().unwrap());
         let jwks = Jwks::new(
             ISSUER.to_owned(),
-            closed.parse().unwrap(),
+            place,
             policy,
             algorithms,
+            Http::default(),
         );
-        let error = jwks.unwrap().fetch().await.unwrap_err().to_string();
-        assert!(error.starts_with("unreachable: "), "{error}");
-        assert!(
-            !error.contains("127.0.0.1") && !error.contains("canary"),
-            "{error}"
-        );
-        server.fail();
-        let error = cache(&server).fetch().await.unwrap_err().to_string();
-        assert_eq!(error, "status 502");
-    }
-
-    #[test]
-    fn max_age_is_at_most_an_hour_and_nothing_if_unreadable() {
-        let age = |text: &str| {
-            max_age(&HeaderMap::from_iter([(
-                header::CACHE_CONTROL,
-                text.parse().unwrap(),
-            )]))
-            .as_secs()
-        };
-        assert_eq!(age("max-age=99999999"), 3600);
-        assert_eq!(age("no-store"), 0);
-        assert_eq!(age("max-age=-1"), 0);
-        assert_eq!(age("max-age=99999999999999999999999"), 0);
-        assert_eq!(max_age(&HeaderMap::new()), Duration::ZERO);
+        let begun = tokio::time::Instant::now();
+        assert!(is_unavailable(&find(&Arc::new(jwks), "rsa").await));
+        assert!(begun.elapsed() < policy.timeout + Duration::from_secs(1));
     }
 }

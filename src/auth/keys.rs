@@ -9,12 +9,15 @@ use std::{
 
 use jsonwebtoken::{DecodingKey, crypto::aws_lc, jwk::Jwk};
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use crate::auth::{
     Algorithm, AuthError,
-    jwks::{CachePolicy, Jwks},
+    discovery::Discovery,
+    fetch::{Http, check_url},
+    jwks::{Jwks, Location},
     key_set::{Key, KeySet, SetError, Unusable},
+    remote::{CachePolicy, Remote},
 };
 
 /// Where the keys of an issuer are.
@@ -33,6 +36,11 @@ pub enum KeySource {
         /// How long its answers are used.
         cache: CachePolicy,
     },
+    /// A JSON Web Key Set at the `jwks_uri` that the issuer's metadata names (RFC 8414, `OpenID` Connect Discovery).
+    Discovered {
+        /// How long the key set is used; the metadata is used for an hour.
+        cache: CachePolicy,
+    },
 }
 
 impl KeySource {
@@ -41,7 +49,10 @@ impl KeySource {
     pub fn usual_algorithms(&self) -> Vec<Algorithm> {
         match self {
             Self::SharedSecret(_) => vec![Algorithm::HS256],
-            Self::PublicKeyFile(_) | Self::JwksFile(_) | Self::JwksUrl { .. } => {
+            Self::PublicKeyFile(_)
+            | Self::JwksFile(_)
+            | Self::JwksUrl { .. }
+            | Self::Discovered { .. } => {
                 vec![Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
             }
         }
@@ -64,6 +75,7 @@ impl fmt::Debug for KeySource {
             Self::JwksFile(path) => f.debug_tuple("JwksFile").field(path).finish(),
             // A URL may carry credentials in its user part or query.
             Self::JwksUrl { url, .. } => f.debug_tuple("JwksUrl").field(&url.host_str()).finish(),
+            Self::Discovered { .. } => f.write_str("Discovered"),
         }
     }
 }
@@ -126,6 +138,14 @@ pub enum KeyError {
         /// What is wrong with the URL.
         why: &'static str,
     },
+    /// Without an address there is nobody to ask for keys.
+    #[error("issuer {issuer}: its keys cannot be discovered, because it {why}")]
+    NotDiscoverable {
+        /// The rule's issuer.
+        issuer: String,
+        /// What is wrong with it as a URL.
+        why: &'static str,
+    },
     /// A key file is absent or may not be read.
     #[error("key file {}: {source}", path.display())]
     Unreadable {
@@ -152,7 +172,7 @@ pub enum KeyError {
 pub(super) enum Keys {
     One(Arc<Key>),
     Named(KeySet),
-    Fetched(Arc<Jwks>),
+    Fetched(Jwks),
 }
 
 /// Fixes the crypto back end, whatever features other crates switch on: with two of them the JWT crate would panic.
@@ -161,11 +181,37 @@ pub(super) fn install_crypto() {
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
+/// What fetching keys takes.
+pub(super) struct Fetching {
+    pub(super) http: Http,
+    /// The issuer's metadata, or why it cannot be asked for.
+    pub(super) discovery: Result<Arc<Remote<Discovery>>, &'static str>,
+}
+
+impl Fetching {
+    fn fetched(
+        &self,
+        issuer: String,
+        location: Location,
+        cache: CachePolicy,
+        algorithms: &[Algorithm],
+    ) -> Result<Keys, KeyError> {
+        // Made now, so that a machine without certificates is noticed at start.
+        self.http.client()?;
+        let http = self.http.clone();
+        let algorithms = algorithms.to_vec();
+        Ok(Keys::Fetched(Jwks::new(
+            issuer, location, cache, algorithms, http,
+        )))
+    }
+}
+
 impl Keys {
     pub(super) fn load(
         issuer: &str,
         source: KeySource,
         algorithms: &[Algorithm],
+        fetching: &Fetching,
     ) -> Result<Self, KeyError> {
         let issuer = || issuer.to_owned();
         if algorithms.is_empty() {
@@ -193,12 +239,16 @@ impl Keys {
                     issuer: issuer(),
                     why,
                 })?;
-                Ok(Self::Fetched(Arc::new(Jwks::new(
-                    issuer(),
-                    url,
-                    cache,
-                    algorithms.to_vec(),
-                )?)))
+                fetching.fetched(issuer(), Location::At(url), cache, algorithms)
+            }
+            KeySource::Discovered { cache } => {
+                let discovery = fetching.discovery.as_ref();
+                let discovery = discovery.map_err(|why| KeyError::NotDiscoverable {
+                    issuer: issuer(),
+                    why,
+                })?;
+                let location = Location::Discovered(Arc::clone(discovery));
+                fetching.fetched(issuer(), location, cache, algorithms)
             }
         }
     }
@@ -266,25 +316,6 @@ fn public_key(path: &Path, algorithms: &[Algorithm]) -> Result<Key, KeyError> {
     })
 }
 
-/// `https`, or `http` to this machine; no credentials and no fragment in it.
-fn check_url(url: &Url) -> Result<(), &'static str> {
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err("has no host"),
-    };
-    match url.scheme() {
-        "https" => {}
-        "http" if local => {}
-        _ => return Err("must be https (http only to this machine)"),
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
-        return Err("must not contain a user, a password or a fragment");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -297,6 +328,13 @@ mod tests {
             public_key_rules,
         },
     };
+
+    fn alone() -> Fetching {
+        Fetching {
+            http: Http::default(),
+            discovery: Err("is not a URL"),
+        }
+    }
 
     fn from_file(name: &str) -> Result<Verifier, KeyError> {
         Verifier::new(vec![public_key_rules(KeySource::PublicKeyFile(key_file(
@@ -364,15 +402,15 @@ mod tests {
     fn an_algorithm_that_does_not_fit_the_key_source_is_refused() {
         for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             let source = KeySource::PublicKeyFile(key_file("rsa.public.pem"));
-            let refused = Keys::load("i", source, &[Algorithm::RS256, algorithm]);
+            let refused = Keys::load("i", source, &[Algorithm::RS256, algorithm], &alone());
             assert!(matches!(refused, Err(KeyError::AlgorithmMismatch { .. })));
         }
         let secret = KeySource::SharedSecret(SecretString::from(SECRET));
-        let refused = Keys::load("i", secret, &[Algorithm::HS512]);
+        let refused = Keys::load("i", secret, &[Algorithm::HS512], &alone());
         assert!(matches!(refused, Err(KeyError::AlgorithmMismatch { .. })));
         let ec = KeySource::PublicKeyFile(key_file("p256.public.pem"));
         assert!(matches!(
-            Keys::load("i", ec, &[Algorithm::RS256]),
+            Keys::load("i", ec, &[Algorithm::RS256], &alone()),
             Err(KeyError::BadFile { .. })
         ));
     }

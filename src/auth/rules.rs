@@ -2,13 +2,16 @@
 //! In: [`IssuerRules`] from the settings. Out: a loaded `Issuer`. Every claim is checked here and by nothing else; the
 //! JWT crate only checks signatures, because its claim checks pass absent and wrongly typed claims and read the clock.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::auth::{
     Algorithm, AuthError,
     caller::Claims,
+    discovery::{self, Discovery},
     error::plain,
-    keys::{KeyError, KeySource, Keys},
+    fetch::Http,
+    keys::{Fetching, KeyError, KeySource, Keys},
+    remote::Remote,
     verify::{NumericDate, OneOrMany, SignedClaims, Unverified, required},
 };
 
@@ -32,6 +35,9 @@ pub struct IssuerRules {
     pub max_lifetime: Option<Duration>,
     /// Accepted `typ` headers.
     pub token_type: TokenType,
+    /// Whether a token with a `nonce` is taken for an ID token and refused. Keycloak before 25 puts one into access
+    /// tokens too.
+    pub refuse_nonce: bool,
 }
 
 /// Which `typ` headers are accepted, in any case, with or without `application/`.
@@ -59,6 +65,7 @@ impl IssuerRules {
             keys,
             max_lifetime: None,
             token_type: TokenType::default(),
+            refuse_nonce: true,
         }
     }
 }
@@ -73,6 +80,9 @@ pub(super) struct Issuer {
     algorithms: Vec<Algorithm>,
     max_lifetime: Option<Duration>,
     token_type: TokenType,
+    refuse_nonce: bool,
+    /// Its metadata, where its name is an address that may be asked.
+    pub(super) discovery: Option<Arc<Remote<Discovery>>>,
 }
 
 /// Loads every rule, or says which one cannot work.
@@ -81,8 +91,9 @@ pub(super) fn load(rules: Vec<IssuerRules>) -> Result<Vec<Issuer>, KeyError> {
         return Err(KeyError::NoIssuer);
     }
     let mut issuers = Vec::<Issuer>::with_capacity(rules.len());
+    let http = Http::default();
     for rules in rules {
-        let issuer = Issuer::load(rules)?;
+        let issuer = Issuer::load(rules, &http)?;
         let clash = |other: &&Issuer| {
             other.name == issuer.name
                 && issuer
@@ -101,7 +112,7 @@ pub(super) fn load(rules: Vec<IssuerRules>) -> Result<Vec<Issuer>, KeyError> {
 }
 
 impl Issuer {
-    fn load(rules: IssuerRules) -> Result<Self, KeyError> {
+    fn load(rules: IssuerRules, http: &Http) -> Result<Self, KeyError> {
         let name = rules.issuer;
         if name.is_empty() {
             return Err(KeyError::UnnamedIssuer);
@@ -112,7 +123,12 @@ impl Issuer {
         if rules.leeway > LONGEST_LEEWAY {
             return Err(KeyError::LeewayTooLong { issuer: name });
         }
-        let keys = Keys::load(&name, rules.keys, &rules.algorithms)?;
+        let discovery = Discovery::new(&name, http.clone());
+        let fetching = Fetching {
+            http: http.clone(),
+            discovery: discovery.map(|discovery| Remote::new(discovery, discovery::POLICY)),
+        };
+        let keys = Keys::load(&name, rules.keys, &rules.algorithms, &fetching)?;
         Ok(Self {
             name,
             keys,
@@ -121,6 +137,8 @@ impl Issuer {
             algorithms: rules.algorithms,
             max_lifetime: rules.max_lifetime,
             token_type: rules.token_type,
+            refuse_nonce: rules.refuse_nonce,
+            discovery: fetching.discovery.ok(),
         })
     }
 
@@ -169,7 +187,7 @@ impl Issuer {
             }
         }
         let ends = self.check_expiry(&expires, now)?;
-        if claims.nonce {
+        if claims.nonce && self.refuse_nonce {
             return Err(AuthError::NotAnAccessToken);
         }
         let scopes = [claims.scope, claims.scp].into_iter().flatten();
@@ -379,6 +397,16 @@ mod tests {
                 Err(AuthError::NotAnAccessToken)
             );
         }
+    }
+
+    #[test]
+    fn a_rule_may_accept_a_nonce() {
+        let rules = IssuerRules {
+            refuse_nonce: false,
+            ..shared_secret_rules()
+        };
+        let judged = judge(rules, json!({}), json!({ "nonce": "n-0S6" }));
+        assert_eq!(judged.map(drop), Ok(()));
     }
 
     #[test]
