@@ -95,11 +95,30 @@ fn session(node: &Node, problems: &mut Vec<Problem>) -> Option<RawSession> {
 fn scopes(node: &Node, problems: &mut Vec<Problem>) -> Option<RawScopes> {
     let mut keys = Keys::of(node, "`scopes`", problems)?;
     let raw = RawScopes {
-        read: keys.optional("read", texts, problems).unwrap_or_default(),
-        write: keys.optional("write", texts, problems).unwrap_or_default(),
+        read: keys
+            .optional("read", scope_names, problems)
+            .unwrap_or_default(),
+        write: keys
+            .optional("write", scope_names, problems)
+            .unwrap_or_default(),
     };
     keys.finish(problems);
     Some(raw)
+}
+
+/// Scopes. They stand in challenges, so one that could break out of a quoted parameter is refused (RFC 6749 §3.3).
+fn scope_names(node: &Node, problems: &mut Vec<Problem>) -> Option<Vec<Placed<String>>> {
+    let names = texts(node, problems)?;
+    let allowed = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\';
+    for name in &names {
+        let text = &name.value;
+        if text.is_empty() || !text.bytes().all(allowed) {
+            let what = format!("{text:?} is no scope");
+            let hint = "a scope is printable ASCII without spaces, `\"` and `\\`";
+            problems.push(Problem::error(name.at, what).hint(hint));
+        }
+    }
+    Some(names)
 }
 
 fn entity(node: &Node, problems: &mut Vec<Problem>) -> Option<RawEntity> {
@@ -179,7 +198,9 @@ fn stanza(
         annotations: keys
             .optional("annotations", annotations, problems)
             .unwrap_or_default(),
-        scopes: keys.optional("scopes", texts, problems).unwrap_or_default(),
+        scopes: keys
+            .optional("scopes", scope_names, problems)
+            .unwrap_or_default(),
     }
 }
 
@@ -258,4 +279,32 @@ fn definition(
 fn on(keys: &mut Keys<'_>, key: &'static str, problems: &mut Vec<Problem>) -> bool {
     keys.optional(key, flag, problems)
         .is_some_and(|flag| flag.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::Catalogue;
+
+    #[test]
+    fn a_scope_that_could_break_out_of_a_challenge_is_refused() {
+        for (scope, sound) in [
+            ("notes:read", true),
+            (r#"a\", b=\""#, false),
+            (r"a\r\nSet-Cookie: x", false),
+            ("two words", false),
+            ("", false),
+            ("ä", false),
+        ] {
+            let text = format!(
+                "version: 1\nscopes: {{ read: [\"{scope}\"] }}\ntools:\n  info:\n    description: About.\n    request: GET /info\n    effect: read\n"
+            );
+            let catalogue = Catalogue::parse("tools.yaml", text.as_bytes());
+            assert_eq!(
+                catalogue.is_ok(),
+                sound,
+                "{scope}: {:?}",
+                catalogue.err().map(|it| it.to_string())
+            );
+        }
+    }
 }
