@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
-    auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, Verifier},
+    auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier},
     backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
@@ -26,10 +26,11 @@ use crate::{
         metadata::ResourceMetadata,
         operations,
         public::Public,
+        scopes::ToolScopes,
     },
     settings::{
-        AuthSettings, CatalogueSource, KeySetSettings, KeySetSource, Settings, TenantSettings,
-        VerificationKeys,
+        AuthSettings, CatalogueSource, IssuerSettings, KeySetSettings, KeySetSource, Settings,
+        TenantSettings, TokenSettings, VerificationKeys,
     },
     shutdown::Shutdown,
 };
@@ -52,6 +53,32 @@ pub struct App {
 struct Port {
     listener: TcpListener,
     addr: SocketAddr,
+}
+
+/// What the tools of the catalogue ask of their callers.
+struct CatalogueScopes(Arc<Calls>);
+
+impl ToolScopes for CatalogueScopes {
+    fn of(&self, tool: &str) -> Vec<String> {
+        let tool = self.0.catalogue().find(tool);
+        tool.map(|tool| tool.scopes.clone()).unwrap_or_default()
+    }
+
+    fn all(&self) -> Vec<String> {
+        let tools = self.0.catalogue().tools().iter();
+        let mut all: Vec<String> = Vec::new();
+        for scope in tools.flat_map(|tool| &tool.scopes) {
+            if !all.contains(scope) {
+                all.push(scope.clone());
+            }
+        }
+        all
+    }
+
+    fn any(&self) -> bool {
+        let mut tools = self.0.catalogue().tools().iter();
+        tools.any(|tool| !tool.scopes.is_empty())
+    }
 }
 
 /// Why a sidecar cannot start.
@@ -182,6 +209,9 @@ impl App {
             ),
             verifier: Arc::clone(&self.verifier),
             metadata: self.metadata(),
+            issuer_metadata: self.verifier.issuer_metadata(),
+            scopes: Arc::new(CatalogueScopes(Arc::clone(&self.calls))),
+            max_request_bytes: server.max_request_bytes,
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
                 Box::pin(async move { mcp.handle(request).await })
@@ -199,9 +229,11 @@ impl App {
             return None;
         };
         let listen = Url::parse(&format!("http://{}", self.public.addr)).ok();
-        let base = self.settings.server.public_url.clone().or(listen)?;
+        let server = &self.settings.server;
+        let base = server.public_url.clone().or(listen)?;
+        let issuers = tokens.issuers.iter().map(|issuer| issuer.issuer.as_str());
         let name = &self.catalogue().server().name;
-        ResourceMetadata::new(&base, &tokens.issuer, name)
+        ResourceMetadata::new(&base, issuers, name, server.documentation_url.as_ref())
     }
 
     /// What a call needs: keys to recognize callers with, and a backend that listens.
@@ -309,21 +341,40 @@ fn verifier(settings: &AuthSettings) -> Result<Verifier, KeyError> {
     let AuthSettings::Tokens(tokens) = settings else {
         return Ok(Verifier::anonymous());
     };
+    if !tokens.extra_audiences.is_empty() {
+        let audiences = tokens.extra_audiences.join(", ");
+        tracing::warn!(
+            audiences,
+            "auth.extra_audiences: tokens made for other services are accepted here"
+        );
+    }
+    let issuers = tokens.issuers.iter();
+    Verifier::new(issuers.flat_map(|issuer| rules(tokens, issuer)).collect())
+}
+
+/// One rule for each kind of key.
+fn rules(tokens: &TokenSettings, issuer: &IssuerSettings) -> Vec<IssuerRules> {
     let rules = |keys, algorithms| IssuerRules {
-        leeway: tokens.leeway,
+        leeway: issuer.leeway,
         algorithms,
-        ..IssuerRules::new(&tokens.issuer, &tokens.audiences, keys)
+        refuse_nonce: tokens.refuse_nonce,
+        token_type: if tokens.access_tokens_only {
+            TokenType::AccessTokenOnly
+        } else {
+            TokenType::Any
+        },
+        ..IssuerRules::new(&issuer.issuer, &issuer.audiences, keys)
     };
     let secret = |secret: &SecretString| {
         let keys = KeySource::SharedSecret(secret.clone());
         rules(keys, vec![Algorithm::HS256])
     };
     let key_set = |set: &KeySetSettings| rules(key_source(set), set.algorithms.clone());
-    Verifier::new(match &tokens.keys {
+    match &issuer.keys {
         VerificationKeys::Secret(shared) => vec![secret(shared)],
         VerificationKeys::KeySet(set) => vec![key_set(set)],
         VerificationKeys::Both(shared, set) => vec![secret(shared), key_set(set)],
-    })
+    }
 }
 
 fn key_source(set: &KeySetSettings) -> KeySource {
@@ -333,5 +384,8 @@ fn key_source(set: &KeySetSettings) -> KeySource {
             cache: CachePolicy::default(),
         },
         KeySetSource::File(path) => KeySource::JwksFile(path.clone()),
+        KeySetSource::Discovered => KeySource::Discovered {
+            cache: CachePolicy::default(),
+        },
     }
 }

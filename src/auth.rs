@@ -29,7 +29,7 @@ use http::HeaderMap;
 pub use jsonwebtoken::Algorithm;
 
 pub use caller::{BearerToken, Caller};
-pub use challenge::Challenge;
+pub use challenge::{Challenge, Directions};
 pub use discovery::{IssuerMetadata, MetadataError};
 pub use error::AuthError;
 pub use keys::{KeyError, KeySource};
@@ -251,7 +251,10 @@ mod tests {
                 &claims(changes),
             );
             let error = verifier.judge(&token).unwrap_err();
-            let shown = format!("{error} {error:?} {:?}", Challenge::of(&error, None));
+            let shown = format!(
+                "{error} {error:?} {:?}",
+                Challenge::of(&error, Directions::default())
+            );
             for part in token.as_bytes().windows(12) {
                 assert!(
                     !shown.contains(std::str::from_utf8(part).unwrap()),

@@ -1,13 +1,16 @@
 //! HTTP, on plain hyper: accepts connections, finds the route, lets in who may come in. In: a listener and what answers.
 //! Out: responses. MCP is one of the things that answer and is passed in; nothing here knows what it does.
-//! Order of a request: path → Host and Origin → bearer token → MCP. Nothing behind the token check runs without it.
+//! Order of a request: path → Host and Origin → bearer token → scopes → MCP. Nothing behind the token check runs
+//! without it.
 
 pub mod gate;
 pub mod health;
 pub mod metadata;
 pub mod operations;
 pub mod public;
+pub mod scopes;
 
+mod cors;
 mod reply;
 
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};

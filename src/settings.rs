@@ -22,14 +22,16 @@ pub use layers::{SettingsFile, Sources};
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
 pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TenantSettings};
-pub use tokens::{AuthSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys};
+pub use tokens::{
+    AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
+};
 
 use secrecy::SecretString;
 
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
-use tokens::JwtSecret;
+use tokens::JwtSecrets;
 
 /// Everything the process is told, checked.
 #[derive(Clone, Debug)]
@@ -103,11 +105,12 @@ impl Settings {
         let ops = OpsSettings::read(reader);
         let backend = BackendSettings::read(reader);
         let catalogue = CatalogueSource::read(reader);
-        let jwt_secret = JwtSecret {
-            secret: secret(reader, environment, &[keys::JWT_SECRET]),
+        let jwt_secrets = JwtSecrets {
+            own: secret(reader, environment, &[keys::JWT_SECRET]),
+            environment,
             is_development: is_development_secret,
         };
-        let auth = tokens::read(reader, rules, jwt_secret);
+        let auth = tokens::read(reader, rules, &jwt_secrets);
         let tenant = TenantSettings::read(reader);
         services::check_exposure(reader);
         let signing = secret(reader, environment, &keys::SIGNING_SECRET)

@@ -6,8 +6,18 @@ use serde_json::{Value, json};
 
 use crate::auth::error::{AuthError, plain};
 
-/// Longest `error_description`.
-const LONGEST: usize = 200;
+/// Longest `error_description`: two audiences expected and two got, each an address.
+const LONGEST: usize = 500;
+
+/// Where a caller learns how to get a token that is good here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Directions<'a> {
+    /// The absolute URL of the RFC 9728 document, if one is served.
+    pub resource_metadata: Option<&'a str>,
+    /// Scopes worth asking for, for a caller who has to get a token first; the same at every request, so that no
+    /// client swings between two sets.
+    pub scopes: &'a [String],
+}
 
 /// The answer to a request without a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,16 +33,16 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The answer for `error`; `resource_metadata` is the absolute URL of the RFC 9728 document, if one is served.
+    /// The answer for `error`.
     #[must_use]
-    pub fn of(error: &AuthError, resource_metadata: Option<&str>) -> Self {
+    pub fn of(error: &AuthError, directions: Directions<'_>) -> Self {
         let (status, code) = verdict(error);
         let description = plain(&error.to_string(), LONGEST);
         let challenged = status != StatusCode::SERVICE_UNAVAILABLE;
         Self {
             status,
             www_authenticate: challenged
-                .then(|| header(error, code, &description, resource_metadata))
+                .then(|| header(error, code, &description, directions))
                 .flatten(),
             retry_after: match error {
                 AuthError::KeysUnavailable { retry_after } => Some(*retry_after),
@@ -74,20 +84,22 @@ fn header(
     error: &AuthError,
     code: Option<&str>,
     description: &str,
-    resource_metadata: Option<&str>,
+    directions: Directions<'_>,
 ) -> Option<HeaderValue> {
     let mut parameters = Vec::new();
     if let Some(code) = code {
         parameters.push(format!(r#"error="{code}""#));
         parameters.push(format!(r#"error_description="{description}""#));
     }
-    if let AuthError::InsufficientScope { needed } = error {
-        parameters.push(format!(
-            r#"scope="{}""#,
-            plain(&needed.join(" "), usize::MAX)
-        ));
+    let scopes = match error {
+        AuthError::InsufficientScope { needed } => needed,
+        _ => directions.scopes,
+    };
+    if !scopes.is_empty() {
+        let scopes = plain(&scopes.join(" "), usize::MAX);
+        parameters.push(format!(r#"scope="{scopes}""#));
     }
-    if let Some(url) = resource_metadata {
+    if let Some(url) = directions.resource_metadata {
         parameters.push(format!(r#"resource_metadata="{}""#, plain(url, usize::MAX)));
     }
     if parameters.is_empty() {
@@ -106,7 +118,11 @@ mod tests {
 
     #[track_caller]
     fn shown(error: &AuthError, metadata: Option<&str>) -> String {
-        let challenge = Challenge::of(error, metadata);
+        let directions = Directions {
+            resource_metadata: metadata,
+            scopes: &[],
+        };
+        let challenge = Challenge::of(error, directions);
         let header = challenge
             .www_authenticate
             .as_ref()
@@ -139,7 +155,7 @@ mod tests {
     fn a_broken_header_is_answered_with_400() {
         insta::assert_snapshot!(shown(&AuthError::BadHeader("more than one Authorization header"), None), @r#"400 Bearer error="invalid_request", error_description="more than one Authorization header" None {"error":"invalid_request","error_description":"more than one Authorization header"}"#);
         assert_eq!(
-            Challenge::of(&AuthError::TooLong, None).status,
+            Challenge::of(&AuthError::TooLong, Directions::default()).status,
             StatusCode::BAD_REQUEST
         );
     }
@@ -150,6 +166,17 @@ mod tests {
             needed: vec!["notes:read".to_owned(), "notes:write".to_owned()],
         };
         insta::assert_snapshot!(shown(&error, METADATA), @r#"403 Bearer error="insufficient_scope", error_description="the token lacks a scope: needed notes:read notes:write", scope="notes:read notes:write", resource_metadata="https://t1.example.com/.well-known/oauth-protected-resource/mcp" None {"error":"insufficient_scope","error_description":"the token lacks a scope: needed notes:read notes:write"}"#);
+    }
+
+    #[test]
+    fn a_caller_without_a_token_is_told_which_scopes_to_ask_for() {
+        let directions = Directions {
+            resource_metadata: None,
+            scopes: &["notes:read".to_owned(), "notes:write".to_owned()],
+        };
+        let challenge = Challenge::of(&AuthError::Missing, directions);
+        let header = challenge.www_authenticate.unwrap();
+        assert_eq!(header, r#"Bearer scope="notes:read notes:write""#);
     }
 
     #[test]
@@ -166,10 +193,14 @@ mod tests {
             ],
             got: vec!["Zürich\u{7f}".repeat(100)],
         };
-        let challenge = Challenge::of(&error, Some("https://h/\"\r\nx: y"));
+        let directions = Directions {
+            resource_metadata: Some("https://h/\"\r\nx: y"),
+            scopes: &["a\", b=\"".to_owned(), "c\r\nd: e".to_owned()],
+        };
+        let challenge = Challenge::of(&error, directions);
         let header = challenge.www_authenticate.unwrap();
         let text = header.to_str().unwrap();
-        assert_eq!(text.matches('"').count(), 6, "{text}");
+        assert_eq!(text.matches('"').count(), 8, "{text}");
         assert!(!text.contains(['\r', '\n', '\\']), "{text}");
         assert_eq!(
             challenge.body["error_description"].as_str().map(str::len),

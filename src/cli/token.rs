@@ -101,14 +101,20 @@ fn signing() -> Result<Signing, Failed> {
             "auth.mode is none: no token is needed",
         ));
     };
-    let (VerificationKeys::Secret(secret) | VerificationKeys::Both(secret, _)) = tokens.keys else {
-        return Err(Failed::configuration(
+    let with_secret = tokens.issuers.into_iter().find_map(|issuer| {
+        let (VerificationKeys::Secret(secret) | VerificationKeys::Both(secret, _)) = issuer.keys
+        else {
+            return None;
+        };
+        Some(Signing {
+            secret,
+            issuer: issuer.issuer,
+            audience: issuer.audiences.into_iter().next().unwrap_or_default(),
+        })
+    });
+    with_secret.ok_or_else(|| {
+        Failed::configuration(
             "the settings accept no HS256 tokens: your identity provider makes the tokens",
-        ));
-    };
-    Ok(Signing {
-        secret,
-        issuer: tokens.issuer,
-        audience: tokens.audiences.into_iter().next().unwrap_or_default(),
+        )
     })
 }

@@ -57,21 +57,29 @@ impl Gate {
     /// # Errors
     /// [`Stopped`], which says what the operator can change.
     pub fn admits(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Stopped> {
-        let authority = host_of(uri, headers).ok_or(Stopped::Host)?;
-        let host = authority.host().to_ascii_lowercase();
-        let whole = authority.as_str().to_ascii_lowercase();
-        if !self
-            .hosts
-            .iter()
-            .any(|known| *known == host || *known == whole)
-        {
-            return Err(Stopped::Host);
-        }
+        let whole = self.admits_host(uri, headers)?;
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
             (Some(origin), None) if self.admits_origin(origin.as_bytes(), &whole) => Ok(()),
             _ => Err(Stopped::Origin),
+        }
+    }
+
+    /// Whether a request came by one of our names, whichever page sent it: for what every page may read. Returns the
+    /// name with its port, in lower case.
+    ///
+    /// # Errors
+    /// [`Stopped::Host`].
+    pub fn admits_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<String, Stopped> {
+        let authority = host_of(uri, headers).ok_or(Stopped::Host)?;
+        let host = authority.host().to_ascii_lowercase();
+        let whole = authority.as_str().to_ascii_lowercase();
+        let mut hosts = self.hosts.iter();
+        if hosts.any(|known| *known == host || *known == whole) {
+            Ok(whole)
+        } else {
+            Err(Stopped::Host)
         }
     }
 

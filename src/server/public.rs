@@ -1,22 +1,27 @@
 //! The public port: MCP behind a token, and the little that needs none. In: any request. Out: its answer; MCP sees only
-//! requests whose extensions hold a verified `Caller`.
+//! requests whose extensions hold a verified `Caller` that has the scopes of the tools it calls.
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use hyper::body::Incoming;
 
 use super::{
-    Answer, Body,
-    gate::Gate,
+    Answering, Body, cors,
+    gate::{Gate, Stopped},
     health,
-    metadata::{self, ResourceMetadata},
+    metadata::{self, Resource, ResourceMetadata},
     reply,
+    scopes::{self, Refused, RequestBody, ToolScopes},
 };
-use crate::auth::{AuthError, Challenge, Verifier};
+use crate::auth::{AuthError, Challenge, Directions, IssuerMetadata, MetadataError, Verifier};
+
+/// What answers MCP.
+pub type McpAnswer = Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>;
 
 /// What the public port is made of.
 pub struct Public {
@@ -26,8 +31,14 @@ pub struct Public {
     pub verifier: Arc<Verifier>,
     /// Where clients learn whom to ask for a token.
     pub metadata: Option<ResourceMetadata>,
+    /// What the one to ask says of itself, for clients that look for it here.
+    pub issuer_metadata: Option<IssuerMetadata>,
+    /// What tools ask of their callers.
+    pub scopes: Arc<dyn ToolScopes>,
+    /// Longest request body in bytes.
+    pub max_request_bytes: usize,
     /// Answers MCP.
-    pub mcp: Answer,
+    pub mcp: McpAnswer,
     /// The Unix time.
     pub now: fn() -> Duration,
 }
@@ -39,31 +50,76 @@ impl Public {
         if request.uri().path() == "/healthz" && is_read(request.method()) {
             return health::live();
         }
+        if let Err(stopped) = self.gate.admits_host(request.uri(), request.headers()) {
+            return refuse(stopped);
+        }
+        // Descriptions are for pages of every origin.
+        let path = request.uri().path();
+        if let Some(resource) = Resource::described_at(path) {
+            return open(&request, async { self.document(resource) }).await;
+        }
+        if metadata::is_relay(path) {
+            return open(&request, self.relayed()).await;
+        }
         if let Err(stopped) = self.gate.admits(request.uri(), request.headers()) {
-            let why = stopped.to_string();
-            return reply::refusal(StatusCode::FORBIDDEN, "invalid_request", &why);
+            return refuse(stopped);
         }
         match request.uri().path() {
-            "/mcp" | "/mcp/" => self.mcp(request).await,
-            path if is_metadata(path) && is_read(request.method()) => self.document(),
+            "/mcp" | "/mcp/" => self.for_page(request).await,
             _ => reply::refusal(StatusCode::NOT_FOUND, "not_found", "MCP is served at /mcp"),
         }
     }
 
-    async fn mcp(&self, mut request: Request<Incoming>) -> Response<Body> {
-        match self.verifier.caller(request.headers(), (self.now)()).await {
-            Ok(caller) => {
+    /// MCP for a page that the gate has let in, or for a client that is no page.
+    async fn for_page(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(origin) = request.headers().get(ORIGIN).cloned() else {
+            return self.mcp(request).await;
+        };
+        if cors::is_preflight(&request) {
+            return cors::mcp_preflight(&origin);
+        }
+        let mut response = self.mcp(request).await;
+        cors::open_to(response.headers_mut(), &origin);
+        response
+    }
+
+    async fn mcp(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        let caller = match self.verifier.caller(request.headers(), (self.now)()).await {
+            Ok(caller) => caller,
+            Err(error) => return self.challenge(&error, &path),
+        };
+        let checked = scopes::check(request, &caller, &*self.scopes, self.max_request_bytes);
+        match checked.await {
+            Ok(mut request) => {
                 request.extensions_mut().insert(caller);
                 (self.mcp)(request).await
             }
-            Err(error) => self.challenge(&error),
+            Err(Refused::Lacks(needed)) => {
+                self.challenge(&AuthError::InsufficientScope { needed }, &path)
+            }
+            Err(Refused::TooLarge) => reply::refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request",
+                "the body is larger than this server takes",
+            ),
+            Err(Refused::Broken) => reply::refusal(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "the body did not arrive",
+            ),
         }
     }
 
-    fn challenge(&self, error: &AuthError) -> Response<Body> {
+    fn challenge(&self, error: &AuthError, path: &str) -> Response<Body> {
         tracing::info!(reason = error.reason(), "request refused");
-        let metadata = self.metadata.as_ref().map(|metadata| metadata.url.as_str());
-        let challenge = Challenge::of(error, metadata);
+        let metadata = self.metadata.as_ref();
+        let metadata = metadata.map(|metadata| metadata.url_for(path));
+        let directions = Directions {
+            resource_metadata: metadata.as_deref(),
+            scopes: &metadata::advertised(self.scopes.all()),
+        };
+        let challenge = Challenge::of(error, directions);
         let mut response = reply::json(challenge.status, &challenge.body);
         let headers = response.headers_mut();
         if let Some(value) = challenge.www_authenticate {
@@ -75,30 +131,81 @@ impl Public {
         response
     }
 
-    fn document(&self) -> Response<Body> {
+    /// Which authorization server hands out tokens for the resource.
+    fn document(&self, resource: Resource) -> Response<Body> {
         let Some(metadata) = &self.metadata else {
-            return reply::refusal(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "this server has no authorization server; its operator hands out tokens",
-            );
+            return no_authorization_server();
         };
-        let mut response = reply::json(StatusCode::OK, &metadata.document);
+        let scopes = metadata::advertised(self.scopes.all());
+        let document = metadata.document(resource, &scopes);
+        cacheable(Bytes::from(document.to_string()))
+    }
+
+    /// What the authorization server says of itself, as it says it.
+    async fn relayed(&self) -> Response<Body> {
+        let Some(metadata) = &self.issuer_metadata else {
+            return no_authorization_server();
+        };
+        let error = match metadata.document().await {
+            Ok(document) => return cacheable(document),
+            Err(error) => error,
+        };
+        let (status, code, retry_after) = match error {
+            MetadataError::Unavailable { retry_after } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "temporarily_unavailable",
+                Some(retry_after),
+            ),
+            MetadataError::Unusable(_) => (StatusCode::BAD_GATEWAY, "server_error", None),
+        };
+        let mut response = reply::refusal(status, code, &error.to_string());
         let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(
-            CACHE_CONTROL,
-            HeaderValue::from_static("public, max-age=3600"),
-        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response
     }
 }
 
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
+/// Something that every page may read, and nothing but read.
+async fn open(
+    request: &Request<Incoming>,
+    read: impl Future<Output = Response<Body>>,
+) -> Response<Body> {
+    if cors::is_preflight(request) {
+        return cors::public_preflight();
+    }
+    let mut response = if is_read(request.method()) {
+        read.await
+    } else {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        reply::refusal(status, "invalid_request", "use GET")
+    };
+    cors::open_to_all(response.headers_mut());
+    response
 }
 
-fn is_metadata(path: &str) -> bool {
-    path.strip_prefix(metadata::PATH)
-        .is_some_and(|rest| matches!(rest, "" | "/mcp"))
+fn cacheable(document: Bytes) -> Response<Body> {
+    let mut response = reply::raw_json(document);
+    let hour = HeaderValue::from_static("public, max-age=3600");
+    response.headers_mut().insert(CACHE_CONTROL, hour);
+    response
+}
+
+fn no_authorization_server() -> Response<Body> {
+    reply::refusal(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "this server has no authorization server; its operator hands out tokens",
+    )
+}
+
+fn refuse(stopped: Stopped) -> Response<Body> {
+    let why = stopped.to_string();
+    reply::refusal(StatusCode::FORBIDDEN, "invalid_request", &why)
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }

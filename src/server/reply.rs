@@ -11,6 +11,11 @@ pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
     with_body(status, "application/json", value.to_string())
 }
 
+/// 200 with bytes that are JSON already.
+pub(super) fn raw_json(json: Bytes) -> Response<Body> {
+    with_body(StatusCode::OK, "application/json", json)
+}
+
 pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     with_body(status, "text/plain; charset=utf-8", text)
 }

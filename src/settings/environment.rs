@@ -50,19 +50,25 @@ impl Environment {
     }
 
     /// `(name, value)` of the variables that set the key, the strongest last.
-    pub(super) fn of_key(&self, key: &'static Key) -> Vec<Entry> {
+    pub(super) fn of_key(&self, key: &Key) -> Vec<Entry> {
         let aliases = key.aliases.iter().rev().map(|name| (*name).to_owned());
         aliases
             .chain([key.variable()])
             .filter_map(|name| {
                 let value = self.get(&name)?.to_owned();
-                Some(Entry::new(key.name, value, Origin::Variable(name)))
+                Some(Entry::new(&key.name, value, Origin::Variable(name)))
             })
             .collect()
     }
 
+    /// Names of the issuers that variables speak of.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = String> {
+        let set = self.values.iter().filter(|(_, value)| !value.is_empty());
+        set.filter_map(|(name, _)| keys::issuer_in_variable(name))
+    }
+
     /// `address` (`host:port`) with the halves that `TOOLBRIDGE_HOST` and `TOOLBRIDGE_PORT` replace, if they do.
-    pub(super) fn listen_alias(&self, key: &'static Key, address: &str) -> Option<Entry> {
+    pub(super) fn listen_alias(&self, key: &Key, address: &str) -> Option<Entry> {
         let host = self.get(LISTEN_HOST);
         let port = self
             .get(LISTEN_PORT)
@@ -82,7 +88,7 @@ impl Environment {
         };
         let address = format!("{host}:{}", port.unwrap_or(old_port));
         let origin = Origin::Variable(names.join(" and "));
-        Some(Entry::new(key.name, address, origin))
+        Some(Entry::new(&key.name, address, origin))
     }
 
     /// Variables that begin like ours and are none, and ours that are not text.
@@ -105,6 +111,7 @@ impl Environment {
             .filter(|(name, value)| {
                 name.starts_with(PREFIX) && !value.is_empty() && !known.contains(*name)
             })
+            .filter(|(name, _)| keys::issuer_in_variable(name).is_none())
             .filter(|(name, value)| !is_service_link(name, value))
             .map(|(name, _)| problem(name, "there is no such setting", hint_for(name, &known)));
         garbled.chain(unknown).collect()

@@ -114,10 +114,10 @@ impl File<'_> {
                 Some(line) => format!("{}:{line}", self.path.display()),
                 None => self.path.display().to_string(),
             };
-            if keys::named(&name).is_some() {
+            if keys::is_known(&name) {
                 self.entries
                     .push(Entry::new(&name, value, Origin::File(place)));
-            } else if !is_section(&name) {
+            } else if !keys::is_section(&name) {
                 let what = "there is no such setting".to_owned();
                 let setting = shown(&name);
                 self.problems.push(of_file(
@@ -137,17 +137,18 @@ impl File<'_> {
     }
 }
 
-fn is_section(name: &str) -> bool {
-    keys::ALL.iter().any(|key| {
-        key.name
-            .strip_prefix(name)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
-}
-
 /// How to mend an unknown key: the key of the same section that looks like it, the section that does, or the same
 /// word in another section.
 pub(super) fn hint_for(name: &str) -> String {
+    let (section, leaf) = name.rsplit_once('.').unwrap_or(("", name));
+    if keys::issuer_of_section(section).is_some() {
+        let leaves = keys::ISSUER_LEAVES.iter().map(|(leaf, _)| *leaf);
+        let near = nearest(leaf, leaves).unwrap_or("issuer");
+        return format!("did you mean `{section}.{near}`?");
+    }
+    if section == "auth.issuers" {
+        return "name an issuer with lower-case letters, digits and `_`".to_owned();
+    }
     if name.to_ascii_lowercase().contains("secret") {
         let [signing, _] = keys::SIGNING_SECRET;
         return format!(
@@ -155,9 +156,8 @@ pub(super) fn hint_for(name: &str) -> String {
             keys::JWT_SECRET
         );
     }
-    let (section, leaf) = name.rsplit_once('.').unwrap_or(("", name));
     let split = |key: &'static str| key.rsplit_once('.').unwrap_or(("", key));
-    let names = || keys::ALL.iter().map(|key| key.name);
+    let names = || keys::ALL.iter().map(|key| &*key.name);
     let siblings = names()
         .map(split)
         .filter(|(of, _)| *of == section)
@@ -167,7 +167,7 @@ pub(super) fn hint_for(name: &str) -> String {
         return format!("did you mean `{section}{dot}{near}`?");
     }
     let (top, rest) = name.split_once('.').unwrap_or((name, ""));
-    if !is_section(top)
+    if !keys::is_section(top)
         && let Some(near) = nearest(top, names().map(|key| split(key).0))
     {
         return match rest {

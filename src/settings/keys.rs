@@ -1,10 +1,12 @@
 //! Every setting there is: its name, its default and the foreign variables that set it too. A key cannot be asked for
 //! without standing in this list, and `toolbridge.example.toml` is held to it by a test.
 
+use std::borrow::Cow;
+
 /// One setting: dotted name, default as text (`None`: unset), aliases with the strongest first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Key {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) default: Option<&'static str>,
     pub(super) aliases: &'static [&'static str],
 }
@@ -32,7 +34,7 @@ impl Key {
 
 macro_rules! keys {
     ($($id:ident = $name:literal, $default:expr, $aliases:expr;)*) => {
-        $(pub(super) const $id: Key = Key { name: $name, default: $default, aliases: &$aliases };)*
+        $(pub(super) const $id: Key = Key { name: Cow::Borrowed($name), default: $default, aliases: &$aliases };)*
         /// All of them, in the order of the example file and of the problem list.
         pub(super) const ALL: &[Key] = &[$($id),*];
     };
@@ -42,6 +44,7 @@ keys! {
     ENVIRONMENT = "environment", Some("production"), [];
     SERVER_LISTEN = "server.listen", Some("127.0.0.1:8001"), [];
     SERVER_PUBLIC_URL = "server.public_url", None, ["TOOLBRIDGE_PUBLIC_BASE_URL"];
+    SERVER_DOCUMENTATION_URL = "server.documentation_url", None, [];
     SERVER_ALLOWED_HOSTS = "server.allowed_hosts", Some(""), [];
     SERVER_ALLOWED_ORIGINS = "server.allowed_origins", Some(""), [];
     SERVER_MAX_REQUEST_BYTES = "server.max_request_bytes", Some("4 MiB"), [];
@@ -55,11 +58,15 @@ keys! {
     AUTH_NONE_ON_PUBLIC_ADDRESS = "auth.none_on_public_address", Some("false"), [];
     AUTH_ISSUER = "auth.issuer", None, ["JWT_ISSUER"];
     AUTH_AUDIENCE = "auth.audience", None, ["JWT_AUDIENCE"];
+    AUTH_EXTRA_AUDIENCES = "auth.extra_audiences", Some(""), [];
+    AUTH_AUDIENCE_TRAILING_SLASH = "auth.audience_trailing_slash", Some("false"), [];
     AUTH_JWKS_URL = "auth.jwks_url", None, ["JWT_JWKS_URL"];
     AUTH_JWKS_FILE = "auth.jwks_file", None, [];
     AUTH_ALGORITHMS = "auth.algorithms", Some("HS256, RS256, ES256, EdDSA"), [];
     AUTH_LEEWAY = "auth.leeway", Some("30s"), [];
     AUTH_AUTHKIT_DOMAIN = "auth.authkit_domain", None, ["TOOLBRIDGE_AUTHKIT_DOMAIN"];
+    AUTH_ACCESS_TOKENS_ONLY = "auth.access_tokens_only", Some("false"), [];
+    AUTH_REFUSE_NONCE = "auth.refuse_nonce", Some("true"), [];
     TENANT_MODE = "tenant.mode", Some("fixed"), [];
     TENANT_ID = "tenant.id", None, ["TOOLBRIDGE_TENANT_ID", "DEFAULT_TENANT_ID"];
     IDENTITY_FORWARD_TO_REMOTE = "identity.forward_to_remote", Some("false"), [];
@@ -75,4 +82,76 @@ keys! {
 /// The key of that name.
 pub(super) fn named(name: &str) -> Option<&'static Key> {
     ALL.iter().find(|key| key.name == name)
+}
+
+/// Further issuers, each under a name that the operator gives it: `auth.issuers.partner.audience`.
+const ISSUERS: &str = "auth.issuers";
+
+/// What can be said of one of them, with defaults.
+pub(super) const ISSUER_LEAVES: [(&str, Option<&str>); 7] = [
+    ("issuer", None),
+    ("audience", None),
+    ("jwks_url", None),
+    ("jwks_file", None),
+    ("secret_env", None),
+    ("algorithms", AUTH_ALGORITHMS.default),
+    ("leeway", AUTH_LEEWAY.default),
+];
+
+/// A setting of the issuer with this name.
+pub(super) fn of_issuer(name: &str, leaf: &str) -> Key {
+    let known = ISSUER_LEAVES.iter().find(|(known, _)| *known == leaf);
+    Key {
+        name: Cow::Owned(format!("{ISSUERS}.{name}.{leaf}")),
+        default: known.and_then(|(_, default)| *default),
+        aliases: &[],
+    }
+}
+
+/// All settings of the issuer with this name.
+pub(super) fn all_of_issuer(name: &str) -> impl Iterator<Item = Key> {
+    ISSUER_LEAVES.iter().map(|(leaf, _)| of_issuer(name, leaf))
+}
+
+/// The issuer that a setting of this name belongs to, if there is such a setting.
+pub(super) fn issuer_in(setting: &str) -> Option<&str> {
+    let (section, leaf) = setting.rsplit_once('.')?;
+    let issuer = issuer_of_section(section)?;
+    let mut leaves = ISSUER_LEAVES.iter();
+    leaves.any(|(known, _)| *known == leaf).then_some(issuer)
+}
+
+/// The issuer that a section of this name is about: lower-case letters, digits and `_`, so that it can stand in the
+/// name of a variable.
+pub(super) fn issuer_of_section(section: &str) -> Option<&str> {
+    let name = section.strip_prefix(ISSUERS)?.strip_prefix('.')?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let sound = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= 32
+        && name.bytes().all(allowed)
+        && !name.contains("__")
+        && !name.ends_with('_');
+    sound.then_some(name)
+}
+
+/// The issuer that a variable of this name belongs to, if it is the own variable of a setting.
+pub(super) fn issuer_in_variable(variable: &str) -> Option<String> {
+    let setting = variable.strip_prefix(PREFIX)?.replace("__", ".");
+    let is_upper = !variable.bytes().any(|byte| byte.is_ascii_lowercase());
+    let issuer = issuer_in(&setting.to_lowercase())?.to_owned();
+    is_upper.then_some(issuer)
+}
+
+/// Whether there is a setting of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    named(name).is_some() || issuer_in(name).is_some()
+}
+
+/// Whether there is a section of this name.
+pub(super) fn is_section(name: &str) -> bool {
+    let below = |key: &Key| {
+        let rest = key.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    ALL.iter().any(below) || name == ISSUERS || issuer_of_section(name).is_some()
 }

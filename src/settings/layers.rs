@@ -2,7 +2,7 @@
 //! In: the sources. Out: one value a key with the place it came from, by figment's merge. Only known keys get in, so
 //! that no stray value can replace a whole section.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -77,37 +77,64 @@ impl Provider for Entry {
 }
 
 /// The merged layers.
-pub(super) struct Layers(Figment);
+pub(super) struct Layers {
+    values: Figment,
+    /// Names of the issuers that any layer speaks of.
+    issuers: BTreeSet<String>,
+}
 
 impl Layers {
     /// Merges the sources; what is in none of the known places becomes a problem.
     pub(super) fn merge(sources: &Sources, problems: &mut Vec<Problem>) -> Self {
-        let defaults = keys::ALL.iter().filter_map(|key| {
-            let default = key.default?;
-            Some(Entry::new(key.name, default, Origin::Default))
-        });
-        let layers = Self(defaults.fold(Figment::new(), Figment::merge));
-        let layers = layers.with(file::entries(&sources.file, problems));
+        let file = file::entries(&sources.file, problems);
         problems.extend(sources.environment.problems());
-        let layers = layers.with_environment(&sources.environment);
-        layers.with(flag_entries(&sources.flags, problems))
+        let flags = flag_entries(&sources.flags, problems);
+        let written = file.iter().chain(&flags);
+        let written = written.filter_map(|entry| Some(keys::issuer_in(&entry.name)?.to_owned()));
+        let layers = Self {
+            issuers: written.chain(sources.environment.issuers()).collect(),
+            values: Figment::new(),
+        };
+        let keys: Vec<_> = layers.keys().collect();
+        let defaults = keys.iter().filter_map(|key| {
+            let default = key.default?;
+            Some(Entry::new(&key.name, default, Origin::Default))
+        });
+        let layers = layers.with(defaults).with(file);
+        layers
+            .with_environment(&keys, &sources.environment)
+            .with(flags)
     }
 
     /// The value of a key and its origin; `None` where nothing sets it.
     pub(super) fn find(&self, key: &Key) -> Option<(Value, Origin)> {
-        let value = self.0.find_value(key.name).ok()?;
+        let value = self.values.find_value(&key.name).ok()?;
         let origin = self
-            .0
+            .values
             .get_metadata(value.tag())
             .map_or(Origin::Default, Origin::of);
         Some((value, origin))
     }
 
-    fn with(self, entries: impl IntoIterator<Item = Entry>) -> Self {
-        Self(entries.into_iter().fold(self.0, Figment::merge))
+    /// Names of the further issuers, in alphabetical order.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(String::as_str)
     }
 
-    fn with_environment(self, environment: &Environment) -> Self {
+    fn keys(&self) -> impl Iterator<Item = Key> {
+        let issuers = self.issuers.iter();
+        let named = issuers.flat_map(|name| keys::all_of_issuer(name));
+        keys::ALL.iter().cloned().chain(named)
+    }
+
+    fn with(self, entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self {
+            values: entries.into_iter().fold(self.values, Figment::merge),
+            ..self
+        }
+    }
+
+    fn with_environment(self, keys: &[Key], environment: &Environment) -> Self {
         let below = self
             .find(&SERVER_LISTEN)
             .and_then(|(value, _)| value.into_string());
@@ -116,7 +143,7 @@ impl Layers {
             .or(SERVER_LISTEN.default)
             .unwrap_or_default();
         let halves = environment.listen_alias(&SERVER_LISTEN, address);
-        let entries = keys::ALL.iter().flat_map(|key| environment.of_key(key));
+        let entries = keys.iter().flat_map(|key| environment.of_key(key));
         self.with(halves.into_iter().chain(entries))
     }
 }
@@ -124,7 +151,7 @@ impl Layers {
 fn flag_entries(flags: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (name, value) in flags {
-        if keys::named(name).is_some() {
+        if keys::is_known(name) {
             entries.push(Entry::new(name, value.as_str(), Origin::CommandLine));
         } else {
             problems.push(Problem {

@@ -121,7 +121,7 @@ impl Reader {
         match parsed {
             Ok(value) => Some(value),
             Err(Wrong { what, hint }) => {
-                let setting = key.name.to_owned();
+                let setting = key.name.clone().into_owned();
                 self.problems.push(Problem {
                     setting,
                     origin,

@@ -12,6 +12,7 @@ use super::{
 };
 
 /// A secret and the variable it came from.
+#[derive(Clone)]
 pub(super) struct Secret {
     pub(super) variable: String,
     pub(super) value: SecretString,

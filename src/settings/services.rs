@@ -21,6 +21,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Root URL under which clients reach us, without `/mcp`; `None`: the listen address.
     pub public_url: Option<Url>,
+    /// Where people can read about this server.
+    pub documentation_url: Option<Url>,
     /// `Host` values accepted besides the public URL's and loopback, in lower case.
     pub allowed_hosts: Vec<String>,
     /// `Origin` values accepted, in lower case.
@@ -75,12 +77,14 @@ impl ServerSettings {
         if let Some(url) = &public_url {
             require_https(reader, stage, &keys::SERVER_PUBLIC_URL, url);
         }
+        let documentation_url = reader.text(&keys::SERVER_DOCUMENTATION_URL, parse::url);
         let allowed_hosts = reader.list(&keys::SERVER_ALLOWED_HOSTS, parse::host);
         let allowed_origins = reader.list(&keys::SERVER_ALLOWED_ORIGINS, parse::origin);
         let max_request_bytes = reader.scalar(&keys::SERVER_MAX_REQUEST_BYTES, parse::bytes);
         Some(Self {
             listen: listen?,
             public_url,
+            documentation_url,
             allowed_hosts: allowed_hosts?,
             allowed_origins: allowed_origins?,
             max_request_bytes: max_request_bytes?,

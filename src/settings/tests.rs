@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod example;
+mod issuers;
 mod layering;
 mod refusals;
 mod secret;
@@ -113,4 +114,9 @@ fn tokens(settings: Settings) -> TokenSettings {
         AuthSettings::Tokens(tokens) => tokens,
         AuthSettings::None => panic!("no tokens are checked"),
     }
+}
+
+#[track_caller]
+fn first_issuer(settings: Settings) -> IssuerSettings {
+    tokens(settings).issuers.remove(0)
 }

@@ -4,20 +4,35 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../../toolbridge.example.toml");
 
-/// `(full name, line, is an example of something unset)` of each key in the file.
-fn keys_of_example() -> Vec<(String, String, bool)> {
+/// A key in the file.
+struct Line {
+    /// Its full name.
+    name: String,
+    /// Without the `# ` of an example of something unset.
+    text: String,
+    unset: bool,
+}
+
+impl Line {
+    /// Whether it is in the section of an issuer, which is an example as a whole.
+    fn is_of_issuer(&self) -> bool {
+        keys::issuer_in(&self.name).is_some()
+    }
+}
+
+fn keys_of_example() -> Vec<Line> {
     let mut section = String::new();
     let mut found = Vec::new();
     for line in EXAMPLE.lines() {
-        if let Some(name) = line
+        let (text, unset) = line
+            .strip_prefix("# ")
+            .map_or((line, false), |text| (text, true));
+        if let Some(name) = text
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
         {
             section = format!("{name}.");
         }
-        let (text, unset) = line
-            .strip_prefix("# ")
-            .map_or((line, false), |text| (text, true));
         let Some((name, _)) = text.split_once(" = ") else {
             continue;
         };
@@ -25,32 +40,48 @@ fn keys_of_example() -> Vec<(String, String, bool)> {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
         {
-            found.push((format!("{section}{name}"), text.to_owned(), unset));
+            found.push(Line {
+                name: format!("{section}{name}"),
+                text: text.to_owned(),
+                unset,
+            });
         }
     }
     found
 }
 
+/// The key of that name.
+fn key(name: &str) -> keys::Key {
+    let issuer = keys::issuer_in(name);
+    let mut keys = issuer.into_iter().flat_map(keys::all_of_issuer);
+    let found = keys.find(|key| key.name == name);
+    found.unwrap_or_else(|| keys::named(name).unwrap().clone())
+}
+
 #[test]
 fn the_example_lists_every_key_and_no_other_in_the_same_order() {
-    let listed: Vec<_> = keys_of_example()
-        .into_iter()
-        .map(|(name, ..)| name)
-        .collect();
-    let known: Vec<_> = keys::ALL.iter().map(|key| key.name).collect();
-    assert_eq!(listed, known);
+    let (of_issuer, listed): (Vec<_>, Vec<_>) =
+        keys_of_example().into_iter().partition(Line::is_of_issuer);
+    let names = |lines: Vec<Line>| lines.into_iter().map(|line| line.name).collect::<Vec<_>>();
+    let known: Vec<_> = keys::ALL.iter().map(|key| &*key.name).collect();
+    assert_eq!(names(listed), known);
+    let known: Vec<_> = keys::all_of_issuer("partner").collect();
+    let known: Vec<_> = known.iter().map(|key| &*key.name).collect();
+    assert_eq!(names(of_issuer), known);
 }
 
 #[test]
 fn the_example_names_the_variables_of_every_key_beside_it() {
-    for (name, line, unset) in keys_of_example() {
-        let key = keys::named(&name).unwrap();
-        assert!(line.contains(&key.variable()), "{name}: own variable");
+    for line in keys_of_example() {
+        let (name, text) = (&line.name, &line.text);
+        let key = key(name);
+        assert!(text.contains(&key.variable()), "{name}: own variable");
         assert!(
-            key.aliases.iter().all(|alias| line.contains(alias)),
+            key.aliases.iter().all(|alias| text.contains(alias)),
             "{name}: aliases"
         );
-        assert_eq!(unset, key.default.is_none(), "{name}: commented out");
+        let unset = key.default.is_none() || line.is_of_issuer();
+        assert_eq!(line.unset, unset, "{name}: commented out");
     }
     for name in [keys::LISTEN_HOST, keys::LISTEN_PORT, keys::JWT_SECRET]
         .into_iter()
@@ -70,16 +101,55 @@ fn the_example_changes_nothing() {
 #[test]
 fn every_example_of_something_unset_is_accepted_and_used() {
     let unchanged = format!("{:?}", material(&[]).settings());
-    for (name, line, _) in keys_of_example().into_iter().filter(|(.., unset)| *unset) {
-        let key = keys::named(&name).unwrap();
-        let file = EXAMPLE.replace(&format!("# {line}"), &line);
-        let given = key
+    let examples = keys_of_example();
+    for line in examples
+        .iter()
+        .filter(|line| line.unset && !line.is_of_issuer())
+    {
+        let file = EXAMPLE.replace(&format!("# {}", line.text), &line.text);
+        let given = key(&line.name)
             .aliases
             .iter()
             .fold(material(&[]).file(&file), |given, alias| {
                 given.without(alias)
             });
-        assert_ne!(format!("{:?}", given.settings()), unchanged, "{name}");
+        assert_ne!(
+            format!("{:?}", given.settings()),
+            unchanged,
+            "{}",
+            line.name
+        );
+    }
+}
+
+#[test]
+fn the_example_of_a_further_issuer_is_accepted_and_used() {
+    let secret = ("PARTNER_JWT_SECRET", SECRET);
+    let section = "[auth.issuers.partner]";
+    let begun = EXAMPLE.replace(&format!("# {section}"), section);
+    let examples = keys_of_example();
+    let used = |leaves: &[&str]| {
+        let lines = examples.iter().filter(|line| {
+            let leaf = line.name.strip_prefix("auth.issuers.partner.");
+            leaf.is_some_and(|leaf| leaves.contains(&leaf))
+        });
+        let file = lines.fold(begun.clone(), |file, line| {
+            file.replace(&format!("# {}", line.text), &line.text)
+        });
+        format!(
+            "{:?}",
+            tokens(material(&[secret]).file(&file).settings()).issuers[1]
+        )
+    };
+    let bare = used(&["issuer", "audience"]);
+    for leaf in [
+        "jwks_url",
+        "jwks_file",
+        "algorithms",
+        "leeway",
+        "secret_env",
+    ] {
+        assert_ne!(used(&["issuer", "audience", leaf]), bare, "{leaf}");
     }
 }
 

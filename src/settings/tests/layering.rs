@@ -69,7 +69,7 @@ fn every_alias_sets_its_key() {
         settings.signing_secret.as_ref().unwrap().expose_secret(),
         SECRET
     );
-    let tokens = tokens(settings);
+    let tokens = first_issuer(settings);
     assert_eq!(tokens.issuer, "https://login.example.com");
     assert_eq!(tokens.audiences, ["one", "two"]);
     let VerificationKeys::KeySet(key_set) = tokens.keys else {
@@ -154,7 +154,7 @@ fn an_authkit_domain_stands_for_issuer_and_key_set() {
         "https://team.authkit.app",
         "https://team.authkit.app/",
     ] {
-        let tokens = tokens(
+        let tokens = first_issuer(
             base.clone()
                 .with(&[("TOOLBRIDGE_AUTHKIT_DOMAIN", domain)])
                 .settings(),
@@ -171,7 +171,7 @@ fn an_authkit_domain_stands_for_issuer_and_key_set() {
         ("JWT_ISSUER", "https://other.example.com"),
         ("TOOLBRIDGE_AUTH__JWKS_FILE", "keys.json"),
     ]);
-    let tokens = tokens(given.settings());
+    let tokens = first_issuer(given.settings());
     assert_eq!(tokens.issuer, "https://other.example.com");
     let VerificationKeys::KeySet(key_set) = tokens.keys else {
         panic!("{:?}", tokens.keys)
@@ -183,7 +183,7 @@ fn an_authkit_domain_stands_for_issuer_and_key_set() {
 fn algorithms_choose_among_the_keys_there_are() {
     let both = material(&[("JWT_JWKS_URL", "https://login.example.com/jwks")]);
     assert!(matches!(
-        tokens(both.clone().settings()).keys,
+        first_issuer(both.clone().settings()).keys,
         VerificationKeys::Both(..)
     ));
     let only = |algorithms| {
@@ -191,12 +191,12 @@ fn algorithms_choose_among_the_keys_there_are() {
             .with(&[("TOOLBRIDGE_AUTH__ALGORITHMS", algorithms)])
     };
     assert!(matches!(
-        tokens(only("HS256").settings()).keys,
+        first_issuer(only("HS256").settings()).keys,
         VerificationKeys::Secret(_)
     ));
     let bare = only("RS256").with(&[("JWT_ISSUER", "https://login.example.com")]);
     assert!(matches!(
-        tokens(bare.settings()).keys,
+        first_issuer(bare.settings()).keys,
         VerificationKeys::KeySet(_)
     ));
 }

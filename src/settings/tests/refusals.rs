@@ -11,7 +11,7 @@ fn nothing_set_lists_everything_that_is_missing() {
           hint: set it (or `JWT_ISSUER`, or `auth.authkit_domain`) to the `iss` of the tokens
 
         `auth.audience` (not set): missing, and tokens are only accepted if made for this server
-          hint: set it (or `JWT_AUDIENCE`) to the `aud` of the tokens, usually this server's `…/mcp` URL
+          hint: set it (or `JWT_AUDIENCE`) to the `aud` of the tokens, or set `server.public_url`, whose `…/mcp` is the `aud` then
 
         `auth.mode` (default): `jwt` has no key to check tokens with
           hint: set `JWT_HS256_SECRET` (or `JWT_HS256_SECRET_FILE`), `auth.jwks_url`, `auth.jwks_file` or `auth.authkit_domain`, with its algorithm in `auth.algorithms`; or `auth.mode` to `none`
@@ -107,7 +107,7 @@ fn everything_wrong_is_one_message() {
       hint: use `HS256`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`
 
     `auth.audience` (not set): missing, and tokens are only accepted if made for this server
-      hint: set it (or `JWT_AUDIENCE`) to the `aud` of the tokens, usually this server's `…/mcp` URL
+      hint: set it (or `JWT_AUDIENCE`) to the `aud` of the tokens, or set `server.public_url`, whose `…/mcp` is the `aud` then
 
     `JWT_HS256_SECRET` (environment): shorter than 32 characters, so it could be guessed
       hint: make one with `openssl rand -hex 32` and give it to the backend too
