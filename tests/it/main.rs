@@ -17,6 +17,7 @@ mod catalogue;
 mod commands;
 mod harness;
 mod outages;
+mod resource_server;
 mod sandbox;
 mod secrets;
 mod shutdown;
