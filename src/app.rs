@@ -168,7 +168,10 @@ impl App {
         let grace = self.settings.shutdown.grace;
         let answer = self.public_answer();
         let stop = CancellationToken::new();
-        self.verifier.warm().await;
+        // Beside everything else: an issuer that is slow must not hold up the start, and whoever comes before the keys
+        // waits for the same fetch.
+        let verifier = Arc::clone(&self.verifier);
+        tokio::spawn(async move { verifier.warm().await });
         let checks = self.checks();
         let health: Answer =
             Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
