@@ -32,6 +32,7 @@ pub use caller::{BearerToken, Caller};
 pub use challenge::{Challenge, Directions};
 pub use discovery::{IssuerMetadata, MetadataError};
 pub use error::AuthError;
+pub use key_set::{SetError, usable_keys};
 pub use keys::{KeyError, KeySource};
 pub use mint::{MintError, NewToken, mint};
 pub use remote::CachePolicy;

@@ -4,6 +4,7 @@
 mod call;
 mod check;
 mod dev;
+mod doctor;
 mod health;
 mod sandbox;
 mod serve;
@@ -63,6 +64,8 @@ enum Command {
         after_help = "Examples:\n  toolbridge operations | less\n\nA catalogue changes them, or adds to them, under its own `operations:`."
     )]
     Operations,
+    /// Find out why a client cannot connect, and how to mend it
+    Doctor(doctor::Doctor),
     /// Ask a running sidecar whether it lives; for container health checks
     Health(health::Health),
     /// Print completions for a shell
@@ -136,6 +139,7 @@ impl Command {
             Self::Token(token) => token.run(),
             Self::Schema => say(&format!("{:#}\n", catalogue::schema())),
             Self::Operations => say(operations::BUILT_IN),
+            Self::Doctor(doctor) => doctor.run(),
             Self::Health(health) => health.run(),
             Self::Completions { shell } => completions(shell),
         }

@@ -37,5 +37,8 @@ pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 
+// Looking at a running sidecar from outside.
+pub mod doctor;
+
 // The embedded backend: nothing above but `cli` knows of it.
 pub mod sandbox;

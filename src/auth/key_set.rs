@@ -105,9 +105,25 @@ pub(super) enum Unusable {
 #[derive(Debug)]
 pub(super) struct KeySet(HashMap<String, Arc<Key>>);
 
+/// The `kid`s of the keys in a published set that can check signatures; for whoever looks into somebody's key set.
+///
+/// # Errors
+/// When it is no key set, or none of its keys can be used.
+pub fn usable_keys(document: &[u8]) -> Result<Vec<String>, SetError> {
+    let every = [
+        AlgorithmFamily::Rsa.algorithms(),
+        AlgorithmFamily::Ec.algorithms(),
+        AlgorithmFamily::Ed.algorithms(),
+    ];
+    let set = KeySet::lenient(document, &every.concat())?;
+    let mut names: Vec<_> = set.0.into_keys().collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Why a document gives no keys.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SetError {
+pub enum SetError {
     /// Not `{ "keys": […] }`.
     #[error("not a JSON Web Key Set")]
     NotASet,

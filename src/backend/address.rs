@@ -58,7 +58,7 @@ impl BackendUrl {
     }
 
     /// The URL of a target (path and query, encoded); nothing for one that is not exactly what it says.
-    pub(super) fn at(&self, target: &str) -> Option<Url> {
+    pub(crate) fn at(&self, target: &str) -> Option<Url> {
         let url = Url::parse(&format!("{}{target}", self.base)).ok()?;
         let path = target.split('?').next()?;
         let reached = url
