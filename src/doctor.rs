@@ -117,7 +117,7 @@ const CLIENT: &[Plan] = steps! {
     "audience" after ["token"] looks token::audience;
     "initialize" after ["answers", "token", "audience"] waits protocol::initialize;
     "stream" after ["initialize"] waits protocol::stream;
-    "discover" after ["answers", "token", "audience"] waits protocol::discover;
+    "discover" after ["initialize"] waits protocol::discover;
     "tools" after ["initialize"] waits tools::tools;
     "read" after ["tools"] waits tools::read;
 };
@@ -169,11 +169,12 @@ pub async fn examine(patient: Patient) -> Result<Report, reqwest::Error> {
 }
 
 async fn run(plan: &Plan, visit: &mut Visit, until: Instant) -> Outcome {
-    let started = Instant::now();
-    let limit = until.saturating_duration_since(started);
+    let limit = until.saturating_duration_since(Instant::now());
+    if limit.is_zero() {
+        return Outcome::skipped("the time for the whole examination is up");
+    }
     match timeout(limit, (plan.run)(visit)).await {
         Ok(outcome) => outcome,
-        Err(_) if limit.is_zero() => Outcome::skipped("the time for the whole examination is up"),
         Err(_) => Outcome::failed(
             "nothing in time",
             Finding::wrong(format!("the step was not over within {limit:?}"))

@@ -6,7 +6,7 @@ use url::Url;
 use super::{
     metadata::{self, has_document},
     report::{Finding, Outcome},
-    visit::{Visit, is_loopback},
+    visit::{Visit, is_loopback, is_private},
 };
 
 const SYNTAX: &str = "RFC 9110 §11.6.1 (WWW-Authenticate)";
@@ -88,9 +88,7 @@ fn judge(visit: &Visit, header: &str, is_missing: bool) -> Result<Option<Url>, F
         return Ok(None);
     };
     match Url::parse(url) {
-        Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) => {
-            Ok(Some(url))
-        }
+        Ok(url) if is_private(&url) => Ok(Some(url)),
         Ok(_) | Err(_) => Err(Finding::wrong(format!(
             "`resource_metadata` is no absolute https URL: {}",
             visit.quote(url)

@@ -6,7 +6,7 @@ use url::Url;
 use super::{
     metadata::well_known,
     report::{Finding, Outcome},
-    visit::{Visit, is_loopback},
+    visit::{Visit, is_private},
 };
 
 const DISCOVERY: &str = "RFC 8414 §3, MCP 2026-07-28 authorization (server metadata discovery)";
@@ -24,7 +24,7 @@ pub(super) async fn issuer(visit: &mut Visit) -> Outcome {
     };
     let shown = visit.quote(&name);
     let url = match Url::parse(&name) {
-        Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) => url,
+        Ok(url) if is_private(&url) => url,
         Ok(_) | Err(_) => {
             return Outcome::failed(
                 shown.clone(),

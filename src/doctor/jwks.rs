@@ -8,7 +8,7 @@ use crate::auth;
 use super::{
     issuer::NONE_NAMED,
     report::{Finding, Outcome},
-    visit::Visit,
+    visit::{Visit, is_private},
 };
 
 const RULE: &str = "RFC 7517 §5, RFC 8414 §2 (`jwks_uri`)";
@@ -30,8 +30,8 @@ pub(super) async fn jwks(visit: &mut Visit) -> Outcome {
                 .mend("correct the issuer's jwks_uri (auth.jwks_url here), or see why it does not answer"),
         )
     };
-    let Ok(url) = Url::parse(place) else {
-        return unreachable("it is no URL".to_owned());
+    let Some(url) = Url::parse(place).ok().filter(is_private) else {
+        return unreachable("it is no https URL".to_owned());
     };
     let answer = match visit.get("the issuer", url).await {
         Ok(answer) => answer,

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{
     report::{Finding, Outcome},
-    visit::{Visit, cause, is_loopback},
+    visit::{Visit, cause, is_private},
 };
 
 const RESOURCE_RULE: &str = "RFC 8707 §2, MCP 2026-07-28 authorization (canonical server URI)";
@@ -43,7 +43,7 @@ pub(super) fn url(visit: &mut Visit) -> Outcome {
             wrong("has a query or a fragment").mend(mend),
         );
     }
-    if url.scheme() == "http" && !is_loopback(&url) {
+    if !is_private(&url) {
         return Outcome::failed(
             "http",
             Finding::wrong(format!(

@@ -112,11 +112,14 @@ impl Visit {
         let mut message = None;
         // A stream may stay open behind the answer: nothing is read past it.
         while message.is_none() && body.len() <= LARGEST {
-            match response.chunk().await.map_err(cause)? {
-                Some(chunk) => body.extend_from_slice(&chunk),
-                None => break,
+            let Some(chunk) = response.chunk().await.map_err(cause)? else {
+                break;
+            };
+            body.extend_from_slice(&chunk);
+            // Looking at all of it costs; an event ends with a line.
+            if chunk.contains(&b'\n') {
+                message = event(&body, sent.get("id"));
             }
-            message = event(&body, sent.get("id"));
         }
         let answer = Answer {
             status,

@@ -38,11 +38,11 @@ pub(super) fn token(visit: &mut Visit) -> Outcome {
         });
     };
     let token = token.expose_secret();
-    if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
+    if token.is_empty() || token.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Outcome::failed(
             "not a token",
             Finding::wrong(
-                "the token holds spaces, line breaks or other characters that cannot be sent",
+                "the token is empty, or holds spaces, line breaks or other characters that cannot be sent",
             )
             .rule("RFC 6750 §2.1 (token syntax)")
             .mend("pass the token alone, without `Bearer` and quotes"),

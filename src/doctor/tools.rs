@@ -108,9 +108,7 @@ fn schema(name: &str, tool: &Value) -> Option<Finding> {
         Some(schema) if schema.get("type").is_none_or(|kind| kind != "object") => {
             "has an `inputSchema` that is not of type object"
         }
-        Some(schema) if !jsonschema::meta::is_valid(schema) => {
-            "has an `inputSchema` that is no JSON Schema"
-        }
+        Some(schema) if !is_json_schema(schema) => "has an `inputSchema` that is no JSON Schema",
         Some(_) => return None,
     };
     Some(
@@ -118,6 +116,23 @@ fn schema(name: &str, tool: &Value) -> Option<Finding> {
             .rule(SCHEMAS)
             .mend("correct the parameters of this tool; `toolbridge check` looks at a catalogue"),
     )
+}
+
+/// Judged by the dialect it names (MCP's default: 2020-12); one that we do not know is not judged.
+fn is_json_schema(schema: &Value) -> bool {
+    let dialect = schema.get("$schema").and_then(Value::as_str);
+    match dialect.map(|dialect| dialect.trim_end_matches('#')) {
+        None | Some("https://json-schema.org/draft/2020-12/schema") => {
+            jsonschema::draft202012::meta::is_valid(schema)
+        }
+        Some("https://json-schema.org/draft/2019-09/schema") => {
+            jsonschema::draft201909::meta::is_valid(schema)
+        }
+        Some("http://json-schema.org/draft-07/schema") => {
+            jsonschema::draft7::meta::is_valid(schema)
+        }
+        Some(_) => true,
+    }
 }
 
 /// One call of a tool that reads and needs nothing.
@@ -243,5 +258,24 @@ mod tests {
             name(&[info, get, tool("list_notes", true, &[])]).as_deref(),
             Some("list_notes")
         );
+    }
+
+    #[test]
+    fn a_schema_is_judged_by_its_dialect_and_no_dialect_is_fetched_or_crashes() {
+        let of = |dialect: Value, kind: &str| {
+            is_json_schema(
+                &json!({ "$schema": dialect, "type": kind, "properties": { "a": { "$ref": "http://127.0.0.1:1/x" } } }),
+            )
+        };
+        for dialect in [
+            "https://json-schema.org/draft/2020-12/schema",
+            "https://json-schema.org/draft/2019-09/schema",
+            "http://json-schema.org/draft-07/schema#",
+        ] {
+            assert!(of(json!(dialect), "object"), "{dialect}");
+            assert!(!of(json!(dialect), "objekt"), "{dialect}");
+        }
+        assert!(of(json!("http://127.0.0.1:1/own"), "objekt"));
+        assert!(!of(json!(5), "object"));
     }
 }

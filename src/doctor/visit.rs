@@ -127,16 +127,10 @@ impl Visit {
 
     /// A foreign text for the report: in backticks, without the token, on one line, not long.
     pub(super) fn quote(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        if let Some(token) = &self.token {
-            let token = token.expose_secret();
-            let parts = token
-                .split('.')
-                .filter(|part| part.len() >= SHORTEST_SECRET);
-            for secret in [token].into_iter().chain(parts) {
-                text = text.replace(secret, "(the token)");
-            }
-        }
+        let text = match &self.token {
+            Some(token) => without(text, token.expose_secret()),
+            None => text.to_owned(),
+        };
         let mut short: String = text.chars().take(LONGEST_QUOTE).collect();
         if short.len() < text.len() {
             short.push('…');
@@ -189,6 +183,31 @@ impl Visit {
     }
 }
 
+/// The text without the token and without any longer piece of it, wherever somebody cut it.
+fn without(text: &str, token: &str) -> String {
+    const HIDDEN: &str = "(the token)";
+    if token.is_empty() {
+        return text.to_owned();
+    }
+    let mut text = text.replace(token, HIDDEN);
+    let parts = token
+        .split('.')
+        .filter(|part| part.len() >= SHORTEST_SECRET);
+    for part in parts {
+        text = text.replace(part, HIDDEN);
+    }
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let pieces: Vec<String> = text
+        .split(|c| !is_inside(c))
+        .filter(|piece| piece.len() >= SHORTEST_SECRET && token.contains(piece))
+        .map(str::to_owned)
+        .collect();
+    for piece in pieces {
+        text = text.replace(&piece, HIDDEN);
+    }
+    text
+}
+
 /// Why there was no answer: the innermost cause, which names no URL.
 pub(super) fn cause(error: reqwest::Error) -> String {
     if error.is_timeout() {
@@ -202,6 +221,11 @@ pub(super) fn cause(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// Whether nobody can listen or interfere on the way: https, or this machine.
+pub(super) fn is_private(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// Whether a URL leads to this machine only.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -209,5 +233,36 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+
+    const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLW9mLXRoaXM";
+
+    #[test]
+    fn a_token_is_taken_out_whole_in_parts_and_cut_anywhere() {
+        assert_eq!(
+            without(&format!("no: Bearer {TOKEN}."), TOKEN),
+            "no: Bearer (the token)."
+        );
+        for start in 0..TOKEN.len() {
+            for end in start + 24..=TOKEN.len() {
+                let said = without(&format!("bad `{}`", &TOKEN[start..end]), TOKEN);
+                for secret in TOKEN.as_bytes().windows(9) {
+                    let secret = std::str::from_utf8(secret).unwrap();
+                    assert!(!said.contains(secret), "{said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_words_stay() {
+        let words = "wrong audience: expected https://t1.example.com/mcp";
+        assert_eq!(without(words, TOKEN), words);
+        assert_eq!(without(words, ""), words);
     }
 }

@@ -15,6 +15,7 @@ mod cancellation;
 mod canonical_calls;
 mod catalogue;
 mod commands;
+mod doctor;
 mod harness;
 mod outages;
 mod resource_server;
