@@ -7,4 +7,5 @@ mod healthy;
 mod oauth;
 mod operator;
 mod protocol;
+mod tls;
 mod world;

@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::world::{Says, World};
+use super::{
+    tls,
+    world::{Says, World},
+};
 
 fn toolbridge() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toolbridge"));
@@ -81,6 +84,34 @@ async fn settings_are_examined_where_there_are_any() {
         text.contains("– settings      nothing is set here"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_server_behind_tls_is_healthy_where_its_authority_is_trusted_and_only_there() {
+    let world = World::new().await;
+    let url = tls::in_front_of(&world.server, tls::SIGNED).await;
+    world.metadata(&url, &[&world.issuer.url]);
+    let origin = url.trim_end_matches("/mcp");
+    world.challenge(&format!(
+        "Bearer resource_metadata=\"{origin}/.well-known/oauth-protected-resource/mcp\""
+    ));
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
+    for (trusted, verdict) in [("self-signed", "✓ tls "), ("localhost", "✗ tls ")] {
+        let authority = format!("{keys}/{trusted}.cert.pem");
+        let url = url.clone();
+        let run = move || {
+            let mut command = toolbridge();
+            command
+                .env("SSL_CERT_FILE", authority)
+                .arg("doctor")
+                .arg(url);
+            command.output().unwrap()
+        };
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(verdict), "{text}");
+        assert_eq!(output.status.success(), verdict.starts_with('✓'), "{text}");
+    }
 }
 
 /// `toolbridge dev`, stopped when the test ends.

@@ -1,19 +1,10 @@
 //! What a client can meet up to the 401, one thing wrong at a time.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpListener};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-};
 use toolbridge::doctor::Verdict;
 
+use super::tls;
 use super::world::{Says, World, assert_named, impatience, seen};
 
 #[tokio::test]
@@ -97,27 +88,8 @@ async fn a_wrong_port_is_named() {
 
 #[tokio::test]
 async fn a_certificate_that_nobody_trusts_is_named() {
-    let certificate = include_bytes!("../../keys/self-signed.cert.pem");
-    let key = include_bytes!("../../keys/self-signed.pem");
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(certificate).unwrap()],
-            PrivateKeyDer::from_pem_slice(key).unwrap(),
-        )
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let _refused = acceptor.accept(stream).await;
-        }
-    });
     let mut world = World::new().await;
-    world.url = format!("https://localhost:{port}/mcp");
+    world.url = tls::in_front_of(&world.server, tls::SELF_SIGNED).await;
     world.token = None;
     assert_named(
         &world.examine().await,
