@@ -17,6 +17,7 @@ mod keys;
 mod mint;
 mod remote;
 mod rules;
+mod signing_key;
 mod verify;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use keys::{KeyError, KeySource};
 pub use mint::{MintError, NewToken, mint};
 pub use remote::CachePolicy;
 pub use rules::{IssuerRules, TokenType};
+pub use signing_key::{SigningError, SigningKey};
 
 use rules::Issuer;
 

@@ -5,11 +5,28 @@ use std::{collections::BTreeSet, fmt};
 
 use http::HeaderValue;
 
-/// The token a caller came with, verified, in the form in which it may be sent on: `Bearer …`, marked sensitive.
-#[derive(Clone)]
+/// A token that the backend may be given: the caller's own, verified, or one that was issued in exchange for it. In the
+/// form in which it is sent, `Bearer …`, marked sensitive.
+#[derive(Clone, PartialEq, Eq)]
 pub struct BearerToken(HeaderValue);
 
+/// Longest token of somebody else's making that is passed on, in bytes: what we read from callers, too.
+const LONGEST: usize = 8192;
+
 impl BearerToken {
+    /// A token that was issued for the backend (`identity::outbound`): the characters of RFC 6750 §2.1, 8 KiB at most.
+    pub(crate) fn issued(token: &str) -> Option<Self> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~+/=-".contains(&b);
+        let is_sound = (1..=LONGEST).contains(&token.len()) && token.bytes().all(allowed);
+        is_sound.then(|| Self::new(token))?
+    }
+
+    /// The token itself, to be exchanged or digested; never to be shown.
+    pub(crate) fn expose(&self) -> &str {
+        let value = self.0.to_str().unwrap_or_default();
+        value.strip_prefix("Bearer ").unwrap_or(value)
+    }
+
     /// Only the verifier makes one, from the bytes it checked.
     pub(super) fn new(token: &str) -> Option<Self> {
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
@@ -82,6 +99,17 @@ impl Caller {
             scopes: BTreeSet::new(),
             expires_at: u64::MAX,
             token: token.and_then(BearerToken::new),
+        }
+    }
+
+    /// The same caller with a token that is good until this Unix second and grants these scopes.
+    #[cfg(test)]
+    pub(crate) fn granted_until(self, expires_at: u64, scopes: &[&str]) -> Self {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        Self {
+            expires_at,
+            scopes,
+            ..self
         }
     }
 

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::auth::keys::install_crypto;
+use crate::auth::{SigningError, SigningKey};
 
 /// What a new token says.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +31,9 @@ pub enum MintError {
     /// A token without a subject is nobody's.
     #[error("a token needs a subject")]
     NoSubject,
-    /// An empty secret signs nothing.
-    #[error("the signing secret is empty")]
-    EmptySecret,
-    /// The crypto back end refused.
-    #[error("the token could not be signed: {0}")]
-    Signing(#[from] jsonwebtoken::errors::Error),
+    /// The secret cannot sign.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 /// An HS256 token.
@@ -58,10 +54,7 @@ pub fn mint(secret: &SecretString, token: NewToken<'_>) -> Result<SecretString, 
     if token.subject.is_empty() {
         return Err(MintError::NoSubject);
     }
-    if secret.expose_secret().is_empty() {
-        return Err(MintError::EmptySecret);
-    }
-    install_crypto();
+    let key = SigningKey::shared_secret(secret, None)?;
     let claims = Claims {
         iss: token.issuer,
         sub: token.subject,
@@ -73,16 +66,13 @@ pub fn mint(secret: &SecretString, token: NewToken<'_>) -> Result<SecretString, 
             .saturating_add(token.lifetime.as_secs()),
         scope: token.scopes.join(" "),
     };
-    let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
-    Ok(SecretString::from(jsonwebtoken::encode(
-        &Header::default(),
-        &claims,
-        &key,
-    )?))
+    Ok(key.sign(&claims)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::auth::{
         AuthError, Verifier,
@@ -135,7 +125,7 @@ mod tests {
         ));
         assert!(matches!(
             mint(&SecretString::from(""), token("a", &[])),
-            Err(MintError::EmptySecret)
+            Err(MintError::Signing(SigningError::EmptySecret))
         ));
     }
 
