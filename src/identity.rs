@@ -2,6 +2,7 @@
 //! In: a verified caller. Out: an [`Identity`], which only [`Identities::of`] makes, and whose headers are written from
 //! nothing for every request. Nothing that a client sent can become, join or replace one of these headers.
 
+pub mod outbound;
 pub mod signature;
 pub mod tenant;
 
@@ -11,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::{BearerToken, Caller};
 
+pub use outbound::{Outbound, OutboundError};
 pub use signature::{InvalidSecret, Signer};
 pub use tenant::TenantId;
 
@@ -29,17 +31,21 @@ pub enum TenantSource {
 }
 
 /// Why a caller has no identity at the backend.
-///
-/// Nothing can go wrong with a fixed tenant and a forwarded token, so there is no value of it yet; sources that ask
-/// somebody else bring the variants.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {}
+pub enum IdentityError {
+    /// There is no token for the backend.
+    #[error("no token for the backend")]
+    Outbound(#[from] OutboundError),
+}
 
-/// Makes identities: the tenant's source and, where the backend wants signed tenant headers, the signer.
+/// Makes identities: the tenant's source, which token the backend gets and, where the backend wants signed tenant
+/// headers, the signer.
 #[derive(Clone, Debug)]
 pub struct Identities {
     tenant: TenantSource,
     signer: Option<Arc<Signer>>,
+    outbound: Arc<Outbound>,
+    now: fn() -> Duration,
 }
 
 impl Identities {
@@ -49,25 +55,53 @@ impl Identities {
         Self {
             tenant,
             signer: signer.map(Arc::new),
+            outbound: Arc::new(Outbound::Forward),
+            // Who forwards asks for no time.
+            now: || Duration::ZERO,
+        }
+    }
+
+    /// The same, with another token for the backend than the caller's own; `now` is the Unix time.
+    #[must_use]
+    pub fn with_outbound(self, outbound: Arc<Outbound>, now: fn() -> Duration) -> Self {
+        Self {
+            outbound,
+            now,
+            ..self
         }
     }
 
     /// The identity of a verified caller.
     ///
     /// # Errors
-    /// None while the tenant is fixed; see [`IdentityError`].
-    #[expect(
-        clippy::unused_async,
-        reason = "a tenant that is looked up and a token that is exchanged are answers of the network"
-    )]
+    /// [`IdentityError::Outbound`] when there is no token for the backend.
     pub async fn of(&self, caller: &Caller) -> Result<Identity, IdentityError> {
         let TenantSource::Fixed(tenant) = &self.tenant;
+        let outbound = &self.outbound;
         Ok(Identity {
             caller: caller.clone(),
             tenant: tenant.clone(),
-            token: backend_token(caller),
+            token: outbound.token_for(caller, tenant, (self.now)()).await?,
             signer: self.signer.clone(),
         })
+    }
+
+    /// The same caller and tenant with a fresh token, after the backend refused this one; `None` where a fresh token
+    /// would be no better.
+    ///
+    /// # Errors
+    /// [`IdentityError::Outbound`] when there is no token for the backend.
+    pub async fn renewed(&self, refused: &Identity) -> Result<Option<Identity>, IdentityError> {
+        let (caller, tenant) = (&refused.caller, &refused.tenant);
+        let token = refused.token.as_ref();
+        if !token.is_some_and(|token| self.outbound.forget(caller, tenant, token)) {
+            return Ok(None);
+        }
+        let fresh = self.outbound.token_for(caller, tenant, (self.now)());
+        Ok(Some(Identity {
+            token: fresh.await?,
+            ..refused.clone()
+        }))
     }
 }
 
@@ -109,11 +143,6 @@ impl Identity {
         }
         headers
     }
-}
-
-/// The token the backend gets: the caller's own, byte for byte; nobody's where the caller has none.
-fn backend_token(caller: &Caller) -> Option<BearerToken> {
-    caller.token().cloned()
 }
 
 #[cfg(test)]

@@ -115,6 +115,16 @@ pub enum BodyProblem {
 }
 
 impl BackendError {
+    /// Whether the backend did not accept the token (401). It asks for the token before anything else (contract §1.2),
+    /// so nothing of the call was done, not even of a write.
+    #[must_use]
+    pub fn refuses_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Rejected(rejection) | Self::SessionRefused(rejection) if rejection.status == 401
+        )
+    }
+
     /// Whether a plan that failed so may have changed something at the backend.
     #[must_use]
     pub fn may_have_written(&self, plan: &Plan) -> bool {

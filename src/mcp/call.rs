@@ -142,14 +142,16 @@ impl Calls {
         authorized(tool, caller)?;
         let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
         let identity = self.identities.of(caller).await?;
-        let reply = self
-            .backend
-            .call(&identity, &plan, correlation)
-            .await
-            .map_err(|source| CallError::Backend {
-                may_have_written: source.may_have_written(&plan),
-                source: Box::new(source),
-            })?;
+        let mut reply = self.backend.call(&identity, &plan, correlation).await;
+        if reply.as_ref().is_err_and(BackendError::refuses_token)
+            && let Some(renewed) = self.identities.renewed(&identity).await?
+        {
+            reply = self.backend.call(&renewed, &plan, correlation).await;
+        }
+        let reply = reply.map_err(|source| CallError::Backend {
+            may_have_written: source.may_have_written(&plan),
+            source: Box::new(source),
+        })?;
         present::result(tool, reply.body)
     }
 }

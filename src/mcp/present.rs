@@ -2,6 +2,7 @@
 //! place that words failures (design §8). Exhaustive on purpose: a new error does not compile until it has words.
 //! Internal addresses, tokens and bodies never come this way; the correlation id always does.
 
+mod identity;
 mod refused;
 
 use std::time::Duration;
@@ -72,7 +73,7 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
                 needed.join(" ")
             ),
         ),
-        CallError::Identity(never) => match *never {},
+        CallError::Identity(error) => identity::failure(tool, error),
         CallError::Misshapen(what) => plain(
             Code::Internal,
             format!(

@@ -72,7 +72,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "settings",
         ],
     ),
-    ("identity", &["auth"]),
+    ("identity", &["auth", "outgoing"]),
     ("mcp", &["auth", "backend", "catalogue", "identity"]),
     ("nearest", &[]),
     ("outgoing", &[]),
@@ -89,7 +89,9 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     // Error types of the client pass through `app` and the sandbox's own key fetching.
     (
         "reqwest",
-        &["outgoing", "backend", "auth", "app", "doctor", "sandbox"],
+        &[
+            "outgoing", "backend", "auth", "identity", "app", "doctor", "sandbox",
+        ],
     ),
     ("hyper", &["server", "sandbox"]),
     ("hyper_util", &["server", "sandbox"]),
