@@ -16,7 +16,10 @@ use crate::{
     backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
-    identity::{Identities, InvalidSecret, Signer, TenantSource},
+    identity::{
+        Identities, InvalidSecret, Outbound, Signer, TenantSource,
+        outbound::{Exchange, Mint},
+    },
     mcp::{Calls, ConnectionLimits, McpService},
     outgoing::Timeouts,
     server::{
@@ -29,8 +32,8 @@ use crate::{
         scopes::ToolScopes,
     },
     settings::{
-        AuthSettings, CatalogueSource, IssuerSettings, KeySetSettings, KeySetSource, Settings,
-        TenantSettings, TokenSettings, VerificationKeys,
+        AuthSettings, CatalogueSource, IssuerSettings, KeySetSettings, KeySetSource,
+        OutboundSettings, Settings, TenantSettings, TokenSettings, VerificationKeys,
     },
     shutdown::Shutdown,
 };
@@ -45,6 +48,7 @@ pub struct App {
     backend_address: String,
     verifier: Arc<Verifier>,
     calls: Arc<Calls>,
+    outbound: Arc<Outbound>,
     settings: Settings,
     running: TaskTracker,
     streams: CancellationToken,
@@ -121,6 +125,7 @@ impl App {
         let verifier = Arc::new(verifier(&settings.auth)?);
         let running = TaskTracker::new();
         let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
+        let outbound = Arc::new(outbound(&settings)?);
         let identities = Identities::new(
             match &settings.tenant {
                 TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
@@ -130,7 +135,8 @@ impl App {
                 .as_ref()
                 .map(Signer::new)
                 .transpose()?,
-        );
+        )
+        .with_outbound(Arc::clone(&outbound), clock::unix_now);
         let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
         Ok(Self {
             public: bind("server.listen", settings.server.listen).await?,
@@ -138,6 +144,7 @@ impl App {
             backend_address: address_of(&settings.backend.url),
             verifier,
             calls: Arc::new(calls),
+            outbound,
             settings,
             running,
             streams: CancellationToken::new(),
@@ -215,6 +222,7 @@ impl App {
             issuer_metadata: self.verifier.issuer_metadata(),
             scopes: Arc::new(CatalogueScopes(Arc::clone(&self.calls))),
             max_request_bytes: server.max_request_bytes,
+            key_set: self.outbound.key_set(),
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
                 Box::pin(async move { mcp.handle(request).await })
@@ -330,6 +338,17 @@ fn backend(
         },
         max_response_bytes: backend.max_response_bytes,
         now: clock::unix_now,
+    })
+}
+
+fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
+    Ok(match &settings.outbound {
+        OutboundSettings::Forward => Outbound::Forward,
+        OutboundSettings::Exchange(exchange) => {
+            let signer = settings.signing_secret.as_ref().map(Signer::new);
+            Outbound::Exchange(Exchange::new(exchange.clone(), signer.transpose()?)?)
+        }
+        OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
     })
 }
 

@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod keys;
 mod layers;
+mod outbound;
 mod parse;
 mod problem;
 mod process;
@@ -19,6 +20,7 @@ mod tokens;
 
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
+pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
 pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TenantSettings};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub tenant: TenantSettings,
     /// Signs the tenant headers (contract §4.1); `None` where the backend does not ask for signatures.
     pub signing_secret: Option<SecretString>,
+    /// Which token the backend gets.
+    pub outbound: OutboundSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// How many connections are kept, and for how long.
@@ -112,7 +116,13 @@ impl Settings {
         };
         let auth = tokens::read(reader, rules, &jwt_secrets);
         let tenant = TenantSettings::read(reader);
-        services::check_exposure(reader);
+        let secrets = outbound::Secrets {
+            client: secret(reader, environment, &[keys::EXCHANGE_CLIENT_SECRET]),
+            key: secret(reader, environment, &keys::MINT_KEY),
+            is_development: is_development_secret,
+        };
+        let outbound = outbound::read(reader, rules, secrets);
+        services::check_exposure(reader, rules);
         let signing = secret(reader, environment, &keys::SIGNING_SECRET)
             .ok()
             .flatten();
@@ -132,6 +142,7 @@ impl Settings {
             auth: auth?,
             tenant: tenant?,
             signing_secret: signing.map(|signing| signing.value),
+            outbound: outbound?,
             log: log?,
             connections: connections?,
             shutdown: shutdown?,

@@ -9,6 +9,8 @@ pub mod mint;
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::auth::{BearerToken, Caller};
 
 pub use exchange::{ClientAuth, Exchange, ExchangeForm, ExchangeSettings};
@@ -95,6 +97,16 @@ impl Outbound {
             Self::Mint(mint) => mint.token_for(caller, tenant, now)?,
         };
         Ok(Some(token))
+    }
+
+    /// The key set that verifies the tokens that are signed here, to be published; `None` where nothing is signed with
+    /// a private key.
+    #[must_use]
+    pub fn key_set(&self) -> Option<Value> {
+        match self {
+            Self::Forward | Self::Exchange(_) => None,
+            Self::Mint(mint) => mint.key_set(),
+        }
     }
 
     /// Drops what is remembered of `refused`, a token that the backend did not accept. Whether another one may do

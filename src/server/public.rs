@@ -9,6 +9,7 @@ use http::{
     header::{CACHE_CONTROL, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use hyper::body::Incoming;
+use serde_json::Value;
 
 use super::{
     Answering, Body, cors,
@@ -22,6 +23,9 @@ use crate::auth::{AuthError, Challenge, Directions, IssuerMetadata, MetadataErro
 
 /// What answers MCP.
 pub type McpAnswer = Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>;
+
+/// Where the backend finds the keys of the tokens it is given.
+const KEY_SET: &str = "/.well-known/jwks.json";
 
 /// What the public port is made of.
 pub struct Public {
@@ -37,6 +41,8 @@ pub struct Public {
     pub scopes: Arc<dyn ToolScopes>,
     /// Longest request body in bytes.
     pub max_request_bytes: usize,
+    /// The keys of the tokens that are signed here for the backend.
+    pub key_set: Option<Value>,
     /// Answers MCP.
     pub mcp: McpAnswer,
     /// The Unix time.
@@ -66,8 +72,21 @@ impl Public {
         }
         match request.uri().path() {
             "/mcp" | "/mcp/" => self.for_page(request).await,
+            KEY_SET if is_read(request.method()) => self.key_set(),
             _ => reply::refusal(StatusCode::NOT_FOUND, "not_found", "MCP is served at /mcp"),
         }
+    }
+
+    fn key_set(&self) -> Response<Body> {
+        let Some(key_set) = &self.key_set else {
+            let why = "this server signs no tokens with a private key";
+            return reply::refusal(StatusCode::NOT_FOUND, "not_found", why);
+        };
+        let mut response = reply::json(StatusCode::OK, key_set);
+        // Short, so that a new key is known soon after a restart.
+        let cache = HeaderValue::from_static("public, max-age=300");
+        response.headers_mut().insert(CACHE_CONTROL, cache);
+        response
     }
 
     /// MCP for a page that the gate has let in, or for a client that is no page.

@@ -133,8 +133,6 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 
 /// Variables of the Python service that have no counterpart here.
 const RETIRED: &[&str] = &[
-    "TOOLBRIDGE_BACKEND_API_AUDIENCE",
-    "TOOLBRIDGE_JWT_SIGNING_KEY",
     "TOOLBRIDGE_JWT_TOKEN",
     "TOOLBRIDGE_MAX_TIMESTAMP_SKEW_SECONDS",
     "TOOLBRIDGE_UI_HTML_MIME_TYPE",
@@ -168,7 +166,10 @@ fn hint_for(name: &str, known: &BTreeSet<String>) -> String {
 fn known_variables() -> BTreeSet<String> {
     let own = keys::ALL.iter().map(Key::variable);
     let aliases = keys::ALL.iter().flat_map(|key| key.aliases).copied();
-    let secrets = keys::SIGNING_SECRET.into_iter().chain([keys::JWT_SECRET]);
+    let secrets = keys::SIGNING_SECRET
+        .into_iter()
+        .chain(keys::MINT_KEY)
+        .chain([keys::JWT_SECRET, keys::EXCHANGE_CLIENT_SECRET]);
     let secrets = secrets.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
     let plain = aliases.chain([LISTEN_HOST, LISTEN_PORT]).map(str::to_owned);
     own.chain(plain).chain(secrets).collect()

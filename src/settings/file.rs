@@ -149,6 +149,13 @@ pub(super) fn hint_for(name: &str) -> String {
     if section == "auth.issuers" {
         return "name an issuer with lower-case letters, digits and `_`".to_owned();
     }
+    if name.starts_with("identity.") && name.ends_with("client_secret") {
+        return only_variables(keys::EXCHANGE_CLIENT_SECRET);
+    }
+    if name.starts_with("identity.mint.") && (name.ends_with(".key") || name.ends_with("secret")) {
+        let [key, _] = keys::MINT_KEY;
+        return only_variables(key);
+    }
     if name.to_ascii_lowercase().contains("secret") {
         let [signing, _] = keys::SIGNING_SECRET;
         return format!(
@@ -179,6 +186,10 @@ pub(super) fn hint_for(name: &str) -> String {
         Some(elsewhere) => format!("did you mean `{elsewhere}`?"),
         None => "remove it; `toolbridge.example.toml` lists what there is".to_owned(),
     }
+}
+
+fn only_variables(name: &str) -> String {
+    format!("secrets are only read from variables: `{name}`, or `{name}_FILE`")
 }
 
 /// Finds the line of a key.

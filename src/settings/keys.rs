@@ -25,6 +25,14 @@ pub(super) const JWT_SECRET: &str = "JWT_HS256_SECRET";
 pub(super) const SIGNING_SECRET: [&str; 2] =
     ["TENANT_HEADER_SECRET", "TOOLBRIDGE_TENANT_HEADER_SECRET"];
 
+/// What we are to the token endpoint.
+pub(super) const EXCHANGE_CLIENT_SECRET: &str = "IDENTITY_EXCHANGE_CLIENT_SECRET";
+/// What signs the backend's tokens, with the name that the original has for it behind it.
+pub(super) const MINT_KEY: [&str; 2] = ["IDENTITY_MINT_KEY", "TOOLBRIDGE_JWT_SIGNING_KEY"];
+
+/// The original's audience, for the token it exchanges and for the one it signs.
+const BACKEND_AUDIENCE: &str = "TOOLBRIDGE_BACKEND_API_AUDIENCE";
+
 impl Key {
     /// The variable of its own: `server.public_url` is `TOOLBRIDGE_SERVER__PUBLIC_URL`.
     pub(super) fn variable(&self) -> String {
@@ -69,7 +77,20 @@ keys! {
     AUTH_REFUSE_NONCE = "auth.refuse_nonce", Some("true"), [];
     TENANT_MODE = "tenant.mode", Some("fixed"), [];
     TENANT_ID = "tenant.id", None, ["TOOLBRIDGE_TENANT_ID", "DEFAULT_TENANT_ID"];
+    IDENTITY_TOKEN = "identity.token", Some("forward"), [];
     IDENTITY_FORWARD_TO_REMOTE = "identity.forward_to_remote", Some("false"), [];
+    EXCHANGE_URL = "identity.exchange.url", None, [];
+    EXCHANGE_FORM = "identity.exchange.form", Some("rfc8693"), [];
+    EXCHANGE_AUDIENCE = "identity.exchange.audience", None, [BACKEND_AUDIENCE];
+    EXCHANGE_RESOURCE = "identity.exchange.resource", None, [];
+    EXCHANGE_SCOPE = "identity.exchange.scope", Some(""), [];
+    EXCHANGE_CLIENT_ID = "identity.exchange.client_id", None, [];
+    EXCHANGE_CLIENT_AUTH = "identity.exchange.client_auth", Some("basic"), [];
+    MINT_ALGORITHM = "identity.mint.algorithm", Some("RS256"), [];
+    MINT_KEY_ID = "identity.mint.key_id", None, [];
+    MINT_ISSUER = "identity.mint.issuer", Some("toolbridge-mcp"), [];
+    MINT_AUDIENCE = "identity.mint.audience", None, [BACKEND_AUDIENCE];
+    MINT_LIFETIME = "identity.mint.lifetime", Some("60s"), [];
     LOG_LEVEL = "log.level", Some("info"), ["TOOLBRIDGE_LOG_LEVEL"];
     LOG_FORMAT = "log.format", Some("auto"), [];
     CONNECTIONS_MAX = "connections.max", Some("1000"), [];

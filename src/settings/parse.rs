@@ -212,6 +212,15 @@ pub(super) fn header_text(text: &str) -> Result<String, Wrong> {
     ))
 }
 
+/// A text without spaces, such as a scope (RFC 6749 §3.3).
+pub(super) fn word(text: &str) -> Result<String, Wrong> {
+    if text.contains(' ') {
+        let what = format!("{} has a space in it", shown(text));
+        return Err(Wrong::new(what, "write each by itself, without spaces"));
+    }
+    header_text(text)
+}
+
 /// One of a few words.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
     let found = words.iter().find(|(word, _)| *word == text);

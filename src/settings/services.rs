@@ -8,7 +8,9 @@ use url::Url;
 use crate::identity::TenantId;
 
 use super::{
-    Stage, keys, parse,
+    Stage, keys,
+    outbound::{self, Token},
+    parse,
     problem::{Wrong, shown},
     reader::Reader,
     tokens::{self, Mode, require_https},
@@ -155,12 +157,18 @@ impl TenantSettings {
 }
 
 /// What no section can know alone: an open door that others can reach, and a token that would travel.
-pub(super) fn check_exposure(reader: &mut Reader) {
+pub(super) fn check_exposure(reader: &mut Reader, stage: Stage) {
     let open = reader.boolean(&keys::AUTH_NONE_ON_PUBLIC_ADDRESS);
     let forward = reader.boolean(&keys::IDENTITY_FORWARD_TO_REMOTE);
     match reader.text_again(&keys::AUTH_MODE, tokens::mode) {
         Some(Mode::None) if open == Some(false) => refuse_open_door(reader),
-        Some(Mode::Jwt) if forward == Some(false) => refuse_travelling_token(reader),
+        Some(Mode::Jwt) if forward == Some(false) => {
+            match reader.text_again(&keys::IDENTITY_TOKEN, outbound::token) {
+                Some(Token::Forward) => refuse_travelling_token(reader),
+                Some(Token::Exchange | Token::Mint) => refuse_readable_token(reader, stage),
+                None => {}
+            }
+        }
         _ => {}
     }
 }
@@ -188,8 +196,23 @@ fn refuse_travelling_token(reader: &mut Reader) {
         "{} is another machine; the caller's token would go there, and whoever reads it could act as the person",
         shown(url.as_str())
     );
-    let hint = "put toolbridge beside the backend, or set `identity.forward_to_remote = true` if both are one \
-                service of one operator";
+    let hint = "put toolbridge beside the backend, give it a token of its own (`identity.token`), or set \
+                `identity.forward_to_remote = true` if both are one service of one operator";
+    reader.refuse(&keys::BACKEND_URL, what, hint);
+}
+
+/// A token that was made for the backend may travel, but not for everybody in between to read.
+fn refuse_readable_token(reader: &mut Reader, stage: Stage) {
+    let url = reader.text_again(&keys::BACKEND_URL, parse::url);
+    let is_readable = |url: &Url| url.scheme() != "https" && !parse::is_loopback(url);
+    let Some(url) = url.filter(|url| stage == Stage::Production && is_readable(url)) else {
+        return;
+    };
+    let what = format!(
+        "{} is another machine without https; whoever reads the token on its way could act as the person",
+        shown(url.as_str())
+    );
+    let hint = "use `https://`, or set `identity.forward_to_remote = true` if nobody else can read that network";
     reader.refuse(&keys::BACKEND_URL, what, hint);
 }
 

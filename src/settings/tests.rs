@@ -10,6 +10,7 @@ use super::*;
 mod example;
 mod issuers;
 mod layering;
+mod outbound;
 mod refusals;
 mod secret;
 

@@ -2,7 +2,7 @@
 //! or key cannot be written down. One issuer is written with the keys of the section itself, further ones with those of
 //! `[auth.issuers.NAME]`.
 
-mod issuer;
+pub(super) mod issuer;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -2,7 +2,7 @@
 //! that and ends soon, never later than the caller's own. Made for each call and kept nowhere: signing costs less than
 //! a millisecond, while a memory of tokens is one more place where two people could be confused.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct MintSettings {
     /// Signs them.
-    pub key: SigningKey,
+    pub key: Arc<SigningKey>,
     /// `iss`, and `act.sub`: this sidecar by its name.
     pub issuer: String,
     /// `aud`: the backend.
@@ -117,7 +117,7 @@ mod tests {
 
     fn minting(key: SigningKey) -> Mint {
         Mint::new(MintSettings {
-            key,
+            key: Arc::new(key),
             issuer: ISSUER.to_owned(),
             audience: AUDIENCE.to_owned(),
             lifetime: Duration::from_secs(60),

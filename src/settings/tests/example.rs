@@ -86,6 +86,8 @@ fn the_example_names_the_variables_of_every_key_beside_it() {
     for name in [keys::LISTEN_HOST, keys::LISTEN_PORT, keys::JWT_SECRET]
         .into_iter()
         .chain(keys::SIGNING_SECRET)
+        .chain(keys::MINT_KEY)
+        .chain([keys::EXCHANGE_CLIENT_SECRET])
     {
         assert!(EXAMPLE.contains(name), "{name}");
     }
@@ -100,21 +102,25 @@ fn the_example_changes_nothing() {
 
 #[test]
 fn every_example_of_something_unset_is_accepted_and_used() {
-    let unchanged = format!("{:?}", material(&[]).settings());
     let examples = keys_of_example();
     for line in examples
         .iter()
         .filter(|line| line.unset && !line.is_of_issuer())
     {
-        let file = EXAMPLE.replace(&format!("# {}", line.text), &line.text);
-        let given = key(&line.name)
+        let key = key(&line.name);
+        let start = where_it_counts(&line.name).without(&key.variable());
+        let unchanged = format!("{:?}", start.clone().load().ok());
+        let section = line
+            .name
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section);
+        let file = used(section, &line.text);
+        let given = key
             .aliases
             .iter()
-            .fold(material(&[]).file(&file), |given, alias| {
-                given.without(alias)
-            });
+            .fold(start.file(&file), |given, alias| given.without(alias));
         assert_ne!(
-            format!("{:?}", given.settings()),
+            format!("{:?}", Some(given.settings())),
             unchanged,
             "{}",
             line.name
@@ -150,6 +156,37 @@ fn the_example_of_a_further_issuer_is_accepted_and_used() {
         "secret_env",
     ] {
         assert_ne!(used(&["issuer", "audience", leaf]), bare, "{leaf}");
+    }
+}
+
+/// The example file with the example on `line` in that section made a setting.
+fn used(section: &str, line: &str) -> String {
+    let header = format!("[{section}]\n");
+    let (before, after) = EXAMPLE.split_once(&header).unwrap();
+    let after = after.replacen(&format!("# {line}"), line, 1);
+    format!("{before}{header}{after}")
+}
+
+/// The least that makes a process start in which the key means something.
+fn where_it_counts(name: &str) -> Given {
+    if name.starts_with("identity.exchange.") {
+        material(&[
+            ("TOOLBRIDGE_IDENTITY__TOKEN", "exchange"),
+            (
+                "TOOLBRIDGE_IDENTITY__EXCHANGE__URL",
+                "https://t.example.com",
+            ),
+            ("TOOLBRIDGE_IDENTITY__EXCHANGE__AUDIENCE", "b"),
+        ])
+    } else if name.starts_with("identity.mint.") {
+        material(&[
+            ("TOOLBRIDGE_IDENTITY__TOKEN", "mint"),
+            ("TOOLBRIDGE_IDENTITY__MINT__ALGORITHM", "HS256"),
+            ("TOOLBRIDGE_IDENTITY__MINT__AUDIENCE", "b"),
+            ("IDENTITY_MINT_KEY", SECRET),
+        ])
+    } else {
+        material(&[])
     }
 }
 

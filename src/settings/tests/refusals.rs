@@ -125,7 +125,7 @@ fn everything_wrong_is_one_message() {
       hint: write `true` or `false`
 
     `backend.url` (toolbridge.toml:7): `http://10.0.0.9:8080/` is another machine; the caller's token would go there, and whoever reads it could act as the person
-      hint: put toolbridge beside the backend, or set `identity.forward_to_remote = true` if both are one service of one operator
+      hint: put toolbridge beside the backend, give it a token of its own (`identity.token`), or set `identity.forward_to_remote = true` if both are one service of one operator
 
     `TENANT_HEADER_SECRET` (environment): shorter than 32 characters, so it could be guessed
       hint: make one with `openssl rand -hex 32` and give it to the backend too
@@ -230,7 +230,7 @@ fn a_token_does_not_leave_the_machine_unasked() {
         1 problem in the settings
 
         `backend.url` (environment TOOLBRIDGE_BACKEND__URL): `http://backend.internal:8080/` is another machine; the caller's token would go there, and whoever reads it could act as the person
-          hint: put toolbridge beside the backend, or set `identity.forward_to_remote = true` if both are one service of one operator
+          hint: put toolbridge beside the backend, give it a token of its own (`identity.token`), or set `identity.forward_to_remote = true` if both are one service of one operator
         "#);
     remote
         .clone()

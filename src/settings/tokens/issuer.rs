@@ -372,8 +372,8 @@ fn variable(text: &str) -> Result<String, Wrong> {
     ))
 }
 
-/// Why the secret must not be used in production, if it must not.
-fn refusal(
+/// Why a secret that signs tokens must not be used in production, if it must not.
+pub(in crate::settings) fn refusal(
     secret: &Secret,
     stage: Stage,
     is_development: &dyn Fn(&str) -> bool,
