@@ -59,8 +59,15 @@ impl Backend for Sandbox {
     }
 }
 
+/// By its URL.
+impl Backend for str {
+    fn url(&self) -> String {
+        self.to_owned()
+    }
+}
+
 impl Setup {
-    pub(crate) fn before(backend: &impl Backend) -> Self {
+    pub(crate) fn before(backend: &(impl Backend + ?Sized)) -> Self {
         let setup = Self {
             flags: Vec::new(),
             secrets: vec![
@@ -79,6 +86,11 @@ impl Setup {
 
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.flags.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn secret(mut self, name: &'static str, value: &'static str) -> Self {
+        self.secrets.push((name, value));
         self
     }
 
