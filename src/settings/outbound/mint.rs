@@ -102,7 +102,9 @@ impl Written {
             algorithm => SigningKey::private_key(algorithm, &unfolded(&secret.value), key_id),
         };
         let refused = |error: SigningError| {
-            let hint = format!("give it a private key in PEM for {algorithm:?}");
+            let hint = format!(
+                "give it a private key in PEM for {algorithm:?}; `openssl pkcs8 -topk8 -nocrypt` makes one of other forms"
+            );
             secret.problem(&error.to_string(), &hint)
         };
         key.map_err(|error| reader.problems.push(refused(error)))

@@ -204,7 +204,7 @@ fn a_key_that_does_not_fit_its_algorithm_is_refused_and_not_shown() {
     1 problem in the settings
 
     `IDENTITY_MINT_KEY` (environment): not a private key of this algorithm in PEM
-      hint: give it a private key in PEM for RS256
+      hint: give it a private key in PEM for RS256; `openssl pkcs8 -topk8 -nocrypt` makes one of other forms
     "#);
     insta::assert_snapshot!(pem_as_secret, @r#"
     1 problem in the settings
@@ -216,7 +216,7 @@ fn a_key_that_does_not_fit_its_algorithm_is_refused_and_not_shown() {
     1 problem in the settings
 
     `IDENTITY_MINT_KEY` (environment): not a private key of this algorithm in PEM
-      hint: give it a private key in PEM for ES256
+      hint: give it a private key in PEM for ES256; `openssl pkcs8 -topk8 -nocrypt` makes one of other forms
     "#);
     insta::assert_snapshot!(short, @r#"
     1 problem in the settings
