@@ -6,6 +6,7 @@ mod check;
 mod dev;
 mod doctor;
 mod health;
+mod prove_isolation;
 mod sandbox;
 mod serve;
 mod start;
@@ -68,6 +69,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Ask a running sidecar whether it lives; for container health checks
     Health(health::Health),
+    /// Try to cross tenants and people with every tool, and report what came of it
+    ProveIsolation(prove_isolation::ProveIsolation),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  source <(toolbridge completions bash)\n  toolbridge completions fish > ~/.config/fish/completions/toolbridge.fish"
@@ -141,6 +144,7 @@ impl Command {
             Self::Operations => say(operations::BUILT_IN),
             Self::Doctor(doctor) => doctor.run(),
             Self::Health(health) => health.run(),
+            Self::ProveIsolation(prove) => prove.run(),
             Self::Completions { shell } => completions(shell),
         }
     }

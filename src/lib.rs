@@ -39,6 +39,7 @@ pub mod telemetry;
 
 // Looking at a running sidecar from outside.
 pub mod doctor;
+pub mod isolation;
 
 // The embedded backend: nothing above but `cli` knows of it.
 pub mod sandbox;

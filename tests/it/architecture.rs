@@ -73,6 +73,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("identity", &["auth", "outgoing"]),
+    ("isolation", &["catalogue", "outgoing"]),
     ("mcp", &["auth", "backend", "catalogue", "identity"]),
     ("nearest", &[]),
     ("outgoing", &[]),
