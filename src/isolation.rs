@@ -89,6 +89,7 @@ pub async fn prove(
     run.compare("connections").await;
     progress("reading every record once more");
     run.read_all().await;
+    run.use_everything().await;
     run.clean_up().await;
     Ok(run.report(targets))
 }

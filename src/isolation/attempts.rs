@@ -6,6 +6,7 @@ mod headers;
 mod identifiers;
 mod lists;
 mod paths;
+mod spellings;
 mod tokens;
 
 use serde_json::{Map, Value};
@@ -46,12 +47,16 @@ pub(super) struct Attempt {
     pub(super) nobodys: Option<Message>,
 }
 
+/// Makes the attempts of one family.
+type Family = fn(&Stage<'_>) -> Vec<Attempt>;
+
 /// The families in the order they are tried.
-pub(super) const FAMILIES: [(&str, fn(&Stage<'_>) -> Vec<Attempt>); 6] = [
+pub(super) const FAMILIES: [(&str, Family); 7] = [
     ("identifiers", identifiers::attempts),
     ("fields", fields::attempts),
     ("lists", lists::attempts),
     ("headers", headers::attempts),
+    ("spellings", spellings::attempts),
     ("paths", paths::attempts),
     ("tokens", tokens::attempts),
 ];

@@ -2,7 +2,6 @@
 //! and one deleted record of each entity, read back and marked with a text nobody can guess.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 use super::{
     CannotProve, Target,
     kit::{Aim, Kit, Operation, kits},
-    wire::{self, Door, Ending, Message},
+    wire::{Door, Ending, Message, Wire},
 };
 use crate::catalogue::Catalogue;
 
@@ -23,7 +22,7 @@ pub(super) struct Stage<'a> {
     pub(super) people: Vec<Person>,
     /// Tools of the catalogue or of a sidecar that nothing is tried with.
     pub(super) not_attempted: Vec<String>,
-    pub(super) client: Client,
+    pub(super) wire: Wire,
 }
 
 /// Somebody with records.
@@ -126,7 +125,7 @@ impl Stage<'_> {
         arguments: Map<String, Value>,
     ) -> Result<Value, String> {
         let message = Message::call(&person.door, tool, arguments);
-        match wire::send(&self.client, &message).await.0?.ending() {
+        match self.wire.send(&message).await?.ending() {
             Ending::Success(value) => Ok(value),
             Ending::Refused { how, words } => Err(format!("{how} {words}").trim_end().to_owned()),
             Ending::Unanswered(how) => Err(how),
@@ -176,7 +175,7 @@ pub(super) async fn enter<'a>(
         kits,
         people: Vec::new(),
         not_attempted,
-        client: wire::client()?,
+        wire: Wire::new()?,
     };
     for target in targets {
         for credentials in &target.people {
@@ -222,10 +221,7 @@ async fn note_foreign_tools(
 ) -> Result<(), CannotProve> {
     let message = Message::modern(&person.door, "tools/list", json!({}));
     let cannot = |why: String| cannot(person, "tools/list", why);
-    let answer = wire::send(&stage.client, &message)
-        .await
-        .0
-        .map_err(cannot)?;
+    let answer = stage.wire.send(&message).await.map_err(cannot)?;
     let listed = match answer.ending() {
         Ending::Success(result) => result,
         Ending::Refused { how, .. } | Ending::Unanswered(how) => return Err(cannot(how)),

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::{Target, attempts::Trick};
 
-/// What a report lists at most.
+/// What a report lists at most, and how much of that its text does.
 const MOST_FINDINGS: usize = 200;
+const MOST_LINES: usize = 20;
 
 /// The outcome of a proof.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +27,7 @@ pub struct Report {
     pub tools: Vec<String>,
     /// Tools that were not, because they belong to no entity whose records can be made and listed.
     pub tools_not_attempted: Vec<String>,
-    /// HTTP requests of the attempts, those repeated after `RATE_LIMITED` included.
+    /// HTTP requests in all: attempts, comparisons, owners' reads, repeats after `RATE_LIMITED`.
     pub requests: usize,
     /// Sums over all tricks.
     pub totals: Counts,
@@ -263,7 +264,7 @@ impl Report {
         if !self.findings.is_empty() {
             writeln!(f)?;
         }
-        for finding in &self.findings {
+        for finding in self.findings.iter().take(MOST_LINES) {
             let who = finding.attacker.as_deref().unwrap_or("somebody");
             writeln!(
                 f,
@@ -277,8 +278,8 @@ impl Report {
             )?;
         }
         let found = self.totals.leaks + self.totals.damage + self.totals.unanswered;
-        if found > self.findings.len() {
-            writeln!(f, "… and {} more", found - self.findings.len())?;
+        if found > MOST_LINES {
+            writeln!(f, "… and {} more", found - MOST_LINES)?;
         }
         if !self.tools_not_attempted.is_empty() {
             writeln!(

@@ -6,10 +6,7 @@ mod ownership;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 use futures_util::{StreamExt, stream};
@@ -31,11 +28,10 @@ const AT_ONCE: usize = 8;
 pub(super) struct Run<'a> {
     stage: &'a Stage<'a>,
     tally: Tally,
-    requests: AtomicUsize,
     /// What the answer about nobody's record was, by attacker and request.
     nobodys: Mutex<HashMap<String, Answer>>,
     /// Every record as its owner last read it, by owner and uid.
-    known: HashMap<(usize, String), (String, Value)>,
+    known: HashMap<(usize, String), Value>,
 }
 
 impl<'a> Run<'a> {
@@ -44,13 +40,12 @@ impl<'a> Run<'a> {
         let known = stage.people.iter().flat_map(|person| {
             person.records.iter().map(|record| {
                 let key = (person.index, record.uid().to_owned());
-                (key, (record.entity.clone(), record.item.clone()))
+                (key, record.item.clone())
             })
         });
         Self {
             stage,
             tally: Tally::default(),
-            requests: AtomicUsize::new(0),
             nobodys: Mutex::default(),
             known: known.collect(),
         }
@@ -99,9 +94,7 @@ impl<'a> Run<'a> {
     }
 
     async fn send(&self, message: &wire::Message) -> Result<Answer, String> {
-        let (answer, sent) = wire::send(&self.stage.client, message).await;
-        self.requests.fetch_add(sent, Ordering::Relaxed);
-        answer
+        self.stage.wire.send(message).await
     }
 
     fn count(&mut self, attempt: &Attempt, verdict: Verdict) {
@@ -148,7 +141,7 @@ impl<'a> Run<'a> {
             targets,
             tools.map(str::to_owned).collect(),
             self.stage.not_attempted.clone(),
-            self.requests.into_inner(),
+            self.stage.wire.requests(),
         )
     }
 
@@ -161,6 +154,6 @@ impl<'a> Run<'a> {
 const fn own_records(family: &'static str) -> Trick {
     Trick {
         family,
-        name: "owners read their own records afterwards",
+        name: "owners use their own records afterwards",
     }
 }

@@ -2,7 +2,12 @@
 //! In: a [`Message`]. Out: an [`Answer`] with the whole text that came back, which is what leaks are looked for in.
 //! Waits only where a sidecar said how long (`RATE_LIMITED`).
 
-use std::time::Duration;
+mod raw;
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
@@ -33,12 +38,20 @@ pub(super) struct Door {
     pub(super) authorization: HeaderValue,
 }
 
+/// Sends and counts.
+pub(super) struct Wire {
+    client: Client,
+    requests: AtomicUsize,
+}
+
 /// One HTTP request, complete.
 #[derive(Clone)]
 pub(super) struct Message {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
+    /// Header lines that no library would write; plain HTTP only.
+    pub(super) lines: Vec<String>,
     pub(super) body: Option<Value>,
 }
 
@@ -165,6 +178,7 @@ impl Message {
             method: Method::POST,
             url: door.url.clone(),
             headers,
+            lines: Vec::new(),
             body: Some(body),
         }
     }
@@ -186,28 +200,43 @@ impl Message {
     }
 }
 
-/// The client of the whole proof.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
-    outgoing::client(Timeouts {
-        connect: Duration::from_secs(5),
-        request: Duration::from_secs(60),
-    })
-}
+impl Wire {
+    /// The client of a whole proof.
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
+        let client = outgoing::client(Timeouts {
+            connect: Duration::from_secs(5),
+            request: Duration::from_secs(60),
+        })?;
+        Ok(Self {
+            client,
+            requests: AtomicUsize::new(0),
+        })
+    }
 
-/// Sends, and repeats what was limited as often as it has to. The number is of requests sent.
-pub(super) async fn send(client: &Client, message: &Message) -> (Result<Answer, String>, usize) {
-    let mut sent = 0;
-    loop {
-        let answer = once(client, message).await;
-        sent += 1;
-        match answer.as_ref().ok().and_then(Answer::wait) {
-            Some(wait) if sent < REPEATS => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
-            _ => return (answer, sent),
+    /// Sends, and repeats what was limited as often as it has to.
+    pub(super) async fn send(&self, message: &Message) -> Result<Answer, String> {
+        let mut repeats = 0;
+        loop {
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = once(&self.client, message).await;
+            match answer.as_ref().ok().and_then(Answer::wait) {
+                Some(wait) if repeats < REPEATS => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
+                _ => return answer,
+            }
+            repeats += 1;
         }
+    }
+
+    /// How many requests were sent.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
 async fn once(client: &Client, message: &Message) -> Result<Answer, String> {
+    if !message.lines.is_empty() {
+        return raw::send(message).await;
+    }
     let mut request = client
         .request(message.method.clone(), message.url.clone())
         .headers(message.headers.clone());

@@ -23,8 +23,8 @@ pub(super) fn attempts(stage: &Stage<'_>) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for pair in stage.pairs() {
         for kit in &stage.kits {
+            attempts.extend(without_a_right_token(pair, (kit, Operation::Get)));
             for operation in [Operation::Get, Operation::List, Operation::Delete] {
-                attempts.extend(without_a_right_token(pair, (kit, operation)));
                 attempts.extend(at_the_other_sidecar(pair, (kit, operation)));
             }
         }

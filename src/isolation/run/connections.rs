@@ -4,12 +4,11 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Run, own_records};
+use super::{Run, ownership::Look};
 use crate::isolation::{
     attempts::{Attempt, Rule, Trick},
     kit::{Kit, Operation},
     people::Person,
-    report::Finding,
     wire::{Door, Ending, Message},
 };
 
@@ -140,21 +139,19 @@ impl Run<'_> {
         };
         let end = Message::about_connection(&person.door, Method::DELETE, id);
         let _ = self.send(&end).await;
-        let row = own_records(FAMILY);
         match what {
-            None => self.tally.harmless(row),
-            Some(how) => self.tally.damaged(
-                row,
-                Finding {
-                    kind: "damage".to_owned(),
-                    family: FAMILY.to_owned(),
-                    trick: row.name.to_owned(),
-                    tool: "tools/list".to_owned(),
-                    attacker: None,
-                    victim: self.name(person.index),
-                    what: format!("the owner's connection no longer answers: {how}"),
-                },
-            ),
+            None => self.well(FAMILY),
+            Some(how) => {
+                let look = Look {
+                    family: FAMILY,
+                    person,
+                    tool: "tools/list",
+                };
+                self.damaged(
+                    look,
+                    format!("the owner's connection no longer answers: {how}"),
+                );
+            }
         }
     }
 }
