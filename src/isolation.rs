@@ -79,6 +79,7 @@ pub async fn prove(
         stage.people.iter().map(|p| p.records.len()).sum::<usize>()
     ));
     let mut run = run::Run::new(&stage);
+    run.compare("at the beginning").await;
     for (family, attempts) in attempts::FAMILIES {
         progress(family);
         run.attempt_all(attempts(&stage)).await;
@@ -87,8 +88,7 @@ pub async fn prove(
     progress("connections");
     run.connections().await;
     run.compare("connections").await;
-    progress("reading every record once more");
-    run.read_all().await;
+    progress("every tool by its owner");
     run.use_everything().await;
     run.clean_up().await;
     Ok(run.report(targets))

@@ -21,20 +21,24 @@ use crate::{
 };
 
 const HELP: &str = "\
-Two people of each of two tenants create records of every entity; then each tries to read and change the others'
-records with every tool: foreign uids, parents, cursors, fields, headers, paths, tokens and connections. After each kind
-of trick all owners read their records again. Every trick, what it was tried with and what came of it is in the report.
+Two people of each of two tenants create records of every entity; then each tries to read and change
+the others' records with every tool: foreign uids, parents, cursors, fields, headers, paths, tokens
+and connections. After each kind of trick all owners read their records again. Every trick, how often
+it was tried and what came of it is in the report.
 
 What is proved without --target:
-  It starts one embedded backend for both tenants (the worst case: nothing but the person keeps records apart) and two
-  sidecars of this binary in front of it, with audiences of their own. It proves that this version of toolbridge, with
-  this catalogue, never lets a caller act as somebody else or in another tenant, whatever is sent.
+  It starts one embedded backend for both tenants (the worst case: nothing but the person keeps
+  records apart) and two sidecars of this binary in front of it, with audiences of their own. It
+  proves that this version of toolbridge, with this catalogue, never lets a caller act as somebody
+  else or in another tenant, whatever is sent.
 What is proved with --target, given twice:
-  The same attacks on sidecars that run, with their settings and their backend. It proves that this deployment keeps
-  these four people apart. Records are made in their names and deleted at the end (tombstones stay); some thousand
-  calls are made, and each RATE_LIMITED answer is waited for: with one call a second and person about 20 minutes.
-What is not proved: that a person who belongs to both tenants sees different records in each. Where both tenants share
-a backend that scopes by person only, they are the same records.
+  The same attacks on sidecars that run, with their settings and their backend. It proves that this
+  deployment keeps these four people apart. Records are made in their names and deleted at the end
+  (tombstones stay). Some thousand calls are made, and what is RATE_LIMITED is waited for: at one
+  call a second and person, half an hour.
+What is not proved:
+  That a person of both tenants sees different records in each. Where both share a backend that
+  scopes by person only, they are the same records.
 
 Examples:
   toolbridge prove-isolation

@@ -49,6 +49,8 @@ pub(super) struct Record {
     pub(super) entity: String,
     pub(super) is_deleted: bool,
     pub(super) item: Value,
+    /// What its owner was given to go on behind it.
+    pub(super) cursor: Option<String>,
 }
 
 impl Record {
@@ -244,6 +246,7 @@ async fn note_foreign_tools(
 async fn make_records(stage: &Stage<'_>, person: &mut Person) -> Result<(), CannotProve> {
     for kit in &stage.kits {
         let living = make(stage, person, kit, Operation::Create, "").await?;
+        let cursor = cursor(stage, person, kit).await?;
         let doomed = match kit.tool(Operation::Delete) {
             Some(_) => Some(make(stage, person, kit, Operation::Create, "").await?),
             None => None,
@@ -253,6 +256,7 @@ async fn make_records(stage: &Stage<'_>, person: &mut Person) -> Result<(), Cann
             entity: entity.clone(),
             is_deleted: false,
             item: living,
+            cursor,
         });
         if let Some(item) = doomed {
             let uid = item.get("uid").and_then(Value::as_str).unwrap_or_default();
@@ -261,10 +265,26 @@ async fn make_records(stage: &Stage<'_>, person: &mut Person) -> Result<(), Cann
                 entity,
                 is_deleted: true,
                 item,
+                cursor: None,
             });
         }
     }
     Ok(())
+}
+
+/// The cursor behind the owner's first page.
+async fn cursor(
+    stage: &Stage<'_>,
+    person: &Person,
+    kit: &Kit<'_>,
+) -> Result<Option<String>, CannotProve> {
+    let Some(tool) = kit.tool(Operation::List) else {
+        return Ok(None);
+    };
+    let page = stage.ask(person, &tool.name, Map::new()).await;
+    let page = page.map_err(|why| cannot(person, &tool.name, why))?;
+    let cursor = page.get("nextCursor").and_then(Value::as_str);
+    Ok(cursor.map(str::to_owned))
 }
 
 /// Runs a write that has to succeed, and whose answer has to show the owner's text: without that, silence later would

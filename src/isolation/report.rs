@@ -2,7 +2,7 @@
 //!
 //! `proved` is true only if there were attempts, each was answered, none leaked and no record was damaged. `totals` and
 //! each of `tricks` count `attempts` = `refusals` + `harmless` + `leaks` + `damage` + `unanswered`; `refused_as` says
-//! with which codes. `findings` are at most 200, leaks and damage first. No token, no canary and no payload is in it.
+//! with which codes. `findings` are at most 5 a trick, leaks and damage first. No token, no canary and no payload is in it.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::{Target, attempts::Trick};
 
-/// What a report lists at most, and how much of that its text does.
-const MOST_FINDINGS: usize = 200;
+/// How many findings of a trick a report lists, and how many in all its text does.
+const MOST_OF_A_TRICK: usize = 5;
 const MOST_LINES: usize = 20;
 
 /// The outcome of a proof.
@@ -119,17 +119,17 @@ impl Tally {
 
     pub(super) fn leaked(&mut self, trick: Trick, finding: Finding) {
         self.row(trick).0.leaks += 1;
-        self.findings.push(finding);
+        note(&mut self.findings, finding);
     }
 
     pub(super) fn damaged(&mut self, trick: Trick, finding: Finding) {
         self.row(trick).0.damage += 1;
-        self.findings.push(finding);
+        note(&mut self.findings, finding);
     }
 
     pub(super) fn unanswered(&mut self, trick: Trick, finding: Finding) {
         self.row(trick).0.unanswered += 1;
-        self.unanswered.push(finding);
+        note(&mut self.unanswered, finding);
     }
 
     /// The trick's row, with one attempt more.
@@ -161,7 +161,6 @@ impl Tally {
             .fold(Counts::default(), |sum, (_, row, _)| sum.and(*row));
         let mut findings = self.findings;
         findings.extend(self.unanswered);
-        findings.truncate(MOST_FINDINGS);
         Report {
             schema: "toolbridge.isolation/1",
             proved: totals.is_proof(),
@@ -182,6 +181,14 @@ impl Tally {
                 .collect(),
             findings,
         }
+    }
+}
+
+/// Keeps the first few of a trick: the others say the same again.
+fn note(findings: &mut Vec<Finding>, finding: Finding) {
+    let same = |known: &&Finding| known.family == finding.family && known.trick == finding.trick;
+    if findings.iter().filter(same).count() < MOST_OF_A_TRICK {
+        findings.push(finding);
     }
 }
 
@@ -237,7 +244,7 @@ impl fmt::Display for Report {
         let line = |f: &mut fmt::Formatter<'_>, family: &str, trick: &str, counts: Counts| {
             writeln!(
                 f,
-                "{family:<12} {trick:<width$} {:>8} {:>8} {:>8} {:>6} {:>7} {:>10}",
+                "{family:<16} {trick:<width$} {:>8} {:>8} {:>8} {:>6} {:>7} {:>10}",
                 counts.attempts,
                 counts.refusals,
                 counts.harmless,
@@ -248,7 +255,7 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "{:<12} {:<width$} {:>8} {:>8} {:>8} {:>6} {:>7} {:>10}",
+            "{:<16} {:<width$} {:>8} {:>8} {:>8} {:>6} {:>7} {:>10}",
             "family", "trick", "attempts", "refused", "harmless", "leaks", "damage", "unanswered"
         )?;
         for row in &self.tricks {
@@ -278,8 +285,9 @@ impl Report {
             )?;
         }
         let found = self.totals.leaks + self.totals.damage + self.totals.unanswered;
-        if found > MOST_LINES {
-            writeln!(f, "… and {} more", found - MOST_LINES)?;
+        let told = self.findings.len().min(MOST_LINES);
+        if found > told {
+            writeln!(f, "… and {} more", found - told)?;
         }
         if !self.tools_not_attempted.is_empty() {
             writeln!(

@@ -217,8 +217,8 @@ impl Wire {
     pub(super) async fn send(&self, message: &Message) -> Result<Answer, String> {
         let mut repeats = 0;
         loop {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = once(&self.client, message).await;
+            let number = self.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = once(&self.client, numbered(message, number)).await;
             match answer.as_ref().ok().and_then(Answer::wait) {
                 Some(wait) if repeats < REPEATS => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
                 _ => return answer,
@@ -233,13 +233,22 @@ impl Wire {
     }
 }
 
-async fn once(client: &Client, message: &Message) -> Result<Answer, String> {
+/// With a JSON-RPC id of its own: two requests of one id at once on one connection would wait for each other.
+fn numbered(message: &Message, number: usize) -> Message {
+    let mut message = message.clone();
+    if let Some(id) = message.body.as_mut().and_then(|body| body.get_mut("id")) {
+        *id = json!(number);
+    }
+    message
+}
+
+async fn once(client: &Client, message: Message) -> Result<Answer, String> {
     if !message.lines.is_empty() {
-        return raw::send(message).await;
+        return raw::send(&message).await;
     }
     let mut request = client
-        .request(message.method.clone(), message.url.clone())
-        .headers(message.headers.clone());
+        .request(message.method.clone(), message.url)
+        .headers(message.headers);
     if let Some(body) = &message.body {
         request = request.body(body.to_string());
     }

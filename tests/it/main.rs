@@ -17,6 +17,7 @@ mod catalogue;
 mod commands;
 mod doctor;
 mod harness;
+mod isolation;
 mod outages;
 mod outbound;
 mod resource_server;

@@ -22,24 +22,25 @@ const fn trick(name: &'static str) -> Trick {
 }
 
 impl Run<'_> {
-    /// Everybody opens a connection and then uses everybody else's.
+    /// Everybody opens a connection and then uses everybody else's. Ends are tried last: were one granted, the attempts
+    /// before it would hang.
     pub(in crate::isolation) async fn connections(&mut self) {
         let mut ids = Vec::new();
         for person in &self.stage.people {
             ids.push(self.open(&person.door).await);
         }
-        if ids.iter().all(Option::is_none) {
-            // A sidecar without such connections has none to take over.
-            return;
-        }
-        let mut attempts = Vec::new();
+        let (mut uses, mut ends) = (Vec::new(), Vec::new());
         for (attacker, victim) in self.stage.pairs() {
             let id = |person: &Person| ids.get(person.index).cloned().flatten();
+            // A sidecar without such connections has none to take over.
             if let (Some(own), Some(foreign)) = (id(attacker), id(victim)) {
-                attempts.extend(self.taken_over(attacker, victim, &own, &foreign));
+                uses.extend(self.uses(attacker, victim, &own, &foreign));
+                uses.extend(bare(attacker, victim, &foreign, Method::GET));
+                ends.extend(bare(attacker, victim, &foreign, Method::DELETE));
             }
         }
-        self.attempt_all(attempts).await;
+        self.attempt_all(uses).await;
+        self.attempt_all(ends).await;
         for (person, id) in self.stage.people.iter().zip(ids) {
             if let Some(id) = id {
                 self.still_open(person, &id).await;
@@ -58,75 +59,36 @@ impl Run<'_> {
         Some(id)
     }
 
-    /// Uses a foreign connection in every way there is, and one's own with the owner's token (a swap in mid-connection).
-    fn taken_over(
-        &self,
-        attacker: &Person,
-        victim: &Person,
-        own: &str,
-        foreign: &str,
-    ) -> Vec<Attempt> {
-        let at_victims = Door {
-            url: victim.door.url.clone(),
-            authorization: attacker.door.authorization.clone(),
-        };
-        let swapped = Door {
-            url: attacker.door.url.clone(),
-            authorization: victim.door.authorization.clone(),
-        };
-        let same_door = attacker.door.url == victim.door.url;
-        let reads = self.stage.kits.iter().filter_map(|kit| read(kit, victim));
-        let mut messages = Vec::new();
-        for (tool, params) in reads {
-            for (name, door, id) in [
-                ("a foreign connection id", &attacker.door, foreign),
-                (
-                    "a foreign connection id at the owner's sidecar",
-                    &at_victims,
-                    foreign,
-                ),
-                ("the token swapped in mid-connection", &swapped, own),
-            ] {
-                if name.ends_with("sidecar") && same_door {
-                    continue;
-                }
-                let message = Message::legacy(door, Some(id), "tools/call", params.clone());
-                messages.push((name, tool.clone(), message, Rule::Refuse));
-            }
+    /// Reads the victim's records over their connection, and over one's own with their token (a swap in mid-connection).
+    fn uses(&self, attacker: &Person, victim: &Person, own: &str, foreign: &str) -> Vec<Attempt> {
+        let at_victims = at_the_door_of(victim, attacker);
+        let swapped = at_the_door_of(attacker, victim);
+        let mut attempts = Vec::new();
+        for (tool, params) in self.stage.kits.iter().filter_map(|kit| read(kit, victim)) {
+            let legacy = |door, id| Message::legacy(door, Some(id), "tools/call", params.clone());
             // This revision knows no connections: the id says nothing, and the record is still foreign.
             let modern = Message::call(&attacker.door, &tool, arguments(&params));
-            let modern = modern.with("mcp-session-id", foreign);
-            messages.push((
-                "a foreign connection id on a request without connections",
-                tool,
-                modern,
-                Rule::Refuse,
-            ));
-        }
-        for (name, method) in [
-            ("the stream of a foreign connection", Method::GET),
-            ("the end of a foreign connection", Method::DELETE),
-        ] {
-            for door in [&attacker.door, &at_victims]
-                .into_iter()
-                .skip(usize::from(same_door))
-            {
-                let message = Message::about_connection(door, method.clone(), foreign);
-                messages.push((name, method.to_string(), message, Rule::Refuse));
+            let mut messages = vec![
+                ("a foreign connection id", legacy(&attacker.door, foreign)),
+                ("the token swapped in mid-connection", legacy(&swapped, own)),
+                (
+                    "a foreign connection id on a request without connections",
+                    modern.with("mcp-session-id", foreign),
+                ),
+            ];
+            if attacker.door.url != victim.door.url {
+                messages.push((
+                    "a foreign connection id at the owner's sidecar",
+                    legacy(&at_victims, foreign),
+                ));
             }
+            attempts.extend(
+                messages
+                    .into_iter()
+                    .map(|(name, message)| refused(name, &tool, (attacker, victim), message)),
+            );
         }
-        messages
-            .into_iter()
-            .map(|(name, tool, message, rule)| Attempt {
-                trick: trick(name),
-                tool,
-                attacker: attacker.index,
-                victim: victim.index,
-                message,
-                rule,
-                nobodys: None,
-            })
-            .collect()
+        attempts
     }
 
     /// The owner's connection still answers the owner.
@@ -153,6 +115,48 @@ impl Run<'_> {
                 );
             }
         }
+    }
+}
+
+/// Somebody's sidecar, with somebody's token.
+fn at_the_door_of(host: &Person, guest: &Person) -> Door {
+    Door {
+        url: host.door.url.clone(),
+        authorization: guest.door.authorization.clone(),
+    }
+}
+
+/// The stream (GET) or the end (DELETE) of a foreign connection, at one's own and at the owner's sidecar.
+fn bare(attacker: &Person, victim: &Person, id: &str, method: Method) -> Vec<Attempt> {
+    let name = match method {
+        Method::GET => "the stream of a foreign connection",
+        _ => "the end of a foreign connection",
+    };
+    let mut doors = vec![at_the_door_of(victim, attacker)];
+    if attacker.door.url != victim.door.url {
+        doors.push(attacker.door.clone());
+    }
+    let message = |door| Message::about_connection(door, method.clone(), id);
+    doors
+        .iter()
+        .map(|door| refused(name, method.as_str(), (attacker, victim), message(door)))
+        .collect()
+}
+
+fn refused(
+    name: &'static str,
+    tool: &str,
+    (attacker, victim): (&Person, &Person),
+    message: Message,
+) -> Attempt {
+    Attempt {
+        trick: trick(name),
+        tool: tool.to_owned(),
+        attacker: attacker.index,
+        victim: victim.index,
+        message,
+        rule: Rule::Refuse,
+        nobodys: None,
     }
 }
 

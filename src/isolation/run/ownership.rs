@@ -35,48 +35,49 @@ pub(super) struct Look<'l> {
 }
 
 impl Run<'_> {
-    /// Every owner lists their records; what differs from the last time is damage done by this family.
+    /// Every owner lists their records and reads each by itself; what differs from the last time is damage done by this
+    /// family. It also leaves everybody's records in whatever remembers answers.
     pub(in crate::isolation) async fn compare(&mut self, family: &'static str) {
         for person in &self.stage.people {
             for kit in &self.stage.kits {
-                let Some(tool) = kit.tool(Operation::List) else {
-                    continue;
-                };
-                let look = Look {
-                    family,
-                    person,
-                    tool: &tool.name,
-                };
-                match self.stage.list(person, kit).await {
-                    Ok(items) => self.compare_items(look, kit, &items),
-                    Err(why) => self.unusable(look, &why),
-                }
+                self.compare_list(family, person, kit).await;
+                self.compare_records(family, person, kit).await;
             }
         }
     }
 
-    /// Every owner reads every record by itself.
-    pub(in crate::isolation) async fn read_all(&mut self) {
-        for person in &self.stage.people {
-            for kit in &self.stage.kits {
-                let Some(tool) = kit.tool(Operation::Get) else {
-                    continue;
-                };
-                let look = Look {
-                    family: AT_THE_END,
-                    person,
-                    tool: &tool.name,
-                };
-                for record in person.records_of(&kit.entity.name) {
-                    let mut arguments = person.arguments(kit, Operation::Get, record.uid());
-                    if kit.takes(Operation::Get, "include_deleted") {
-                        arguments.insert("include_deleted".to_owned(), json!(true));
-                    }
-                    match self.stage.ask(person, &tool.name, arguments).await {
-                        Ok(item) => self.compare_one(look, record.uid(), Some(&item)),
-                        Err(why) => self.unusable(look, &why),
-                    }
-                }
+    async fn compare_list(&mut self, family: &'static str, person: &Person, kit: &Kit<'_>) {
+        let Some(tool) = kit.tool(Operation::List) else {
+            return;
+        };
+        let look = Look {
+            family,
+            person,
+            tool: &tool.name,
+        };
+        match self.stage.list(person, kit).await {
+            Ok(items) => self.compare_items(look, kit, &items),
+            Err(why) => self.unusable(look, &why),
+        }
+    }
+
+    async fn compare_records(&mut self, family: &'static str, person: &Person, kit: &Kit<'_>) {
+        let Some(tool) = kit.tool(Operation::Get) else {
+            return;
+        };
+        let look = Look {
+            family,
+            person,
+            tool: &tool.name,
+        };
+        for record in person.records_of(&kit.entity.name) {
+            let mut arguments = person.arguments(kit, Operation::Get, record.uid());
+            if kit.takes(Operation::Get, "include_deleted") {
+                arguments.insert("include_deleted".to_owned(), json!(true));
+            }
+            match self.stage.ask(person, &tool.name, arguments).await {
+                Ok(item) => self.compare_one(look, record.uid(), Some(&item)),
+                Err(why) => self.unusable(look, &why),
             }
         }
     }
