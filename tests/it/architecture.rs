@@ -60,6 +60,20 @@ const MODULES: &[(&str, &[&str])] = &[
         &["auth", "catalogue", "sandbox", "shutdown"],
     ),
     ("cli::doctor", &["auth", "clock", "doctor", "settings"]),
+    ("cli::prove_isolation", &["catalogue", "isolation"]),
+    (
+        "cli::prove_isolation::own",
+        &[
+            "app",
+            "auth",
+            "catalogue",
+            "clock",
+            "isolation",
+            "sandbox",
+            "settings",
+            "shutdown",
+        ],
+    ),
     ("clock", &[]),
     (
         "doctor",
@@ -91,7 +105,14 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     (
         "reqwest",
         &[
-            "outgoing", "backend", "auth", "identity", "app", "doctor", "sandbox",
+            "outgoing",
+            "backend",
+            "auth",
+            "identity",
+            "app",
+            "doctor",
+            "isolation",
+            "sandbox",
         ],
     ),
     ("hyper", &["server", "sandbox"]),
@@ -321,9 +342,10 @@ fn nobody_imports_the_wiring_the_command_line_or_the_sandbox_but_those_who_start
         let rows = MODULES.iter().filter(|(_, allowed)| allowed.contains(&of));
         rows.map(|(name, _)| *name).collect()
     };
-    assert_eq!(importers("app"), ["cli", "cli::dev"]);
+    let proof = "cli::prove_isolation::own";
+    assert_eq!(importers("app"), ["cli", "cli::dev", proof]);
     assert_eq!(importers("cli"), ["main"]);
-    assert_eq!(importers("sandbox"), ["cli::dev", "cli::sandbox"]);
+    assert_eq!(importers("sandbox"), ["cli::dev", "cli::sandbox", proof]);
 }
 
 #[test]
