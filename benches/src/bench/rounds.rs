@@ -1,0 +1,135 @@
+//! The rounds: every line once a round, so that whatever else the machine does meets all lines alike. What is compared
+//! is compared within a round.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{
+    calls::{Tool, Way},
+    load::Load,
+    process::Process,
+    servers::Servers,
+};
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The backend, without anybody between.
+    Direct,
+    /// toolbridge.
+    Toolbridge,
+    /// The naive server.
+    Naive,
+}
+
+/// One line of the measurement with what every round gave.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Who answers.
+    pub who: Who,
+    /// How it is called.
+    pub way: Way,
+    /// What is called.
+    pub tool: Tool,
+    /// By how many at once.
+    pub connections: usize,
+    /// One a round.
+    pub samples: Vec<Sample>,
+}
+
+/// One line in one round; times in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Calls a second.
+    pub rate: f64,
+    /// Median time of a call.
+    pub p50: f64,
+    /// Time that one call in a hundred exceeds.
+    pub p99: f64,
+    /// Processor time of the answering process for one call.
+    pub cpu: f64,
+}
+
+const LINES: &[(Who, Way, Tool, usize)] = &[
+    (Who::Direct, Way::Direct, Tool::GetNote, 1),
+    (Who::Toolbridge, Way::Modern, Tool::GetNote, 1),
+    (Who::Naive, Way::Modern, Tool::GetNote, 1),
+    (Who::Direct, Way::Direct, Tool::GetNote, 16),
+    (Who::Toolbridge, Way::Modern, Tool::GetNote, 16),
+    (Who::Toolbridge, Way::Connection, Tool::GetNote, 16),
+    (Who::Naive, Way::Modern, Tool::GetNote, 16),
+    (Who::Direct, Way::Direct, Tool::GetNote, 64),
+    (Who::Toolbridge, Way::Modern, Tool::GetNote, 64),
+    (Who::Direct, Way::Direct, Tool::GetNote, 256),
+    (Who::Toolbridge, Way::Modern, Tool::GetNote, 256),
+    (Who::Direct, Way::Direct, Tool::CreateNote, 16),
+    (Who::Toolbridge, Way::Modern, Tool::CreateNote, 16),
+    (Who::Direct, Way::Direct, Tool::ShortList, 1),
+    (Who::Toolbridge, Way::Modern, Tool::ShortList, 1),
+    (Who::Direct, Way::Direct, Tool::LongList, 1),
+    (Who::Toolbridge, Way::Modern, Tool::LongList, 1),
+    (Who::Naive, Way::Modern, Tool::LongList, 1),
+    (Who::Toolbridge, Way::Modern, Tool::ToolsList, 16),
+];
+
+/// Runs all rounds.
+pub async fn run(servers: &Servers, quick: bool) -> Result<Vec<Line>> {
+    let (rounds, duration) = if quick { (5, 250) } else { (15, 700) };
+    let duration = Duration::from_millis(duration);
+    let mut lines: Vec<Line> = LINES
+        .iter()
+        .map(|&(who, way, tool, connections)| Line {
+            who,
+            way,
+            tool,
+            connections,
+            samples: Vec::with_capacity(rounds),
+        })
+        .collect();
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for line in &mut lines {
+            let sample = measure(servers, line, duration).await;
+            let told = || format!("{:?} {:?} {:?}", line.who, line.way, line.tool);
+            line.samples.push(sample.with_context(told)?);
+        }
+    }
+    Ok(lines)
+}
+
+/// What the rounds gave for one line: called by so many at once.
+pub fn samples(lines: &[Line], who: Who, way: Way, called: (Tool, usize)) -> &[Sample] {
+    let line = lines
+        .iter()
+        .find(|line| line.who == who && line.way == way && (line.tool, line.connections) == called);
+    line.map_or(&[], |line| &line.samples)
+}
+
+async fn measure(servers: &Servers, line: &Line, duration: Duration) -> Result<Sample> {
+    let (address, process) = answering(servers, line.who);
+    let load = Load {
+        address,
+        token: &servers.token,
+        tool: line.tool,
+        way: line.way,
+        connections: line.connections,
+    };
+    let (served, before) = load.run(duration, || process.cpu_us()).await?;
+    let spent = process.cpu_us()? - before?;
+    Ok(Sample {
+        rate: served.calls as f64 / served.seconds,
+        p50: served.p50,
+        p99: served.p99,
+        cpu: spent as f64 / served.calls as f64,
+    })
+}
+
+fn answering(servers: &Servers, who: Who) -> (SocketAddr, &Process) {
+    let server = match who {
+        Who::Direct => &servers.stub,
+        Who::Toolbridge => &servers.sidecar,
+        Who::Naive => &servers.naive,
+    };
+    (server.address, &server.process)
+}
