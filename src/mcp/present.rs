@@ -7,7 +7,7 @@ mod refused;
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     call::CallError,
@@ -26,7 +26,7 @@ pub(super) fn result(tool: &Tool, body: ReplyBody) -> Result<Value, CallError> {
     };
     match tool.result {
         ResultShape::Any if value.is_object() => Ok(value),
-        ResultShape::Any => Ok(json!({ "result": value })),
+        ResultShape::Any => Ok(object([("result", value)])),
         ResultShape::Item => item(value).ok_or(CallError::Misshapen("record")),
         ResultShape::List => list(value).ok_or(CallError::Misshapen("page of records")),
     }
@@ -40,13 +40,13 @@ fn item(value: Value) -> Option<Value> {
     let mut take = |name: &str| fields.swap_remove(name).unwrap_or(Value::Null);
     let (uid, version) = (take("uid"), take("version"));
     (uid.is_string() && version.is_number()).then_some(())?;
-    Some(json!({
-        "uid": uid,
-        "version": version,
-        "updatedAt": take("updatedAt"),
-        "deletedAt": take("deletedAt"),
-        "payload": take("payload"),
-    }))
+    Some(object([
+        ("uid", uid),
+        ("version", version),
+        ("updatedAt", take("updatedAt")),
+        ("deletedAt", take("deletedAt")),
+        ("payload", take("payload")),
+    ]))
 }
 
 fn list(value: Value) -> Option<Value> {
@@ -58,7 +58,14 @@ fn list(value: Value) -> Option<Value> {
     };
     let items: Vec<Value> = items.into_iter().map(item).collect::<Option<_>>()?;
     let cursor = fields.swap_remove("nextCursor").unwrap_or(Value::Null);
-    Some(json!({ "items": items, "nextCursor": cursor }))
+    let items = Value::Array(items);
+    Some(object([("items", items), ("nextCursor", cursor)]))
+}
+
+/// The values themselves; `json!` would copy each of them, and here they are whole answers.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    Value::Object(members.into_iter().collect())
 }
 
 /// A failure in words and fields.
