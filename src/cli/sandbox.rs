@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
+use url::Url;
 
 use super::{Failed, in_runtime, say, start, tools};
 use crate::{
@@ -46,6 +47,8 @@ pub(super) struct Sandbox {
     /// How requests prove their tenant
     #[arg(long, value_enum, default_value = "signed")]
     tenants: TenantProof,
+    #[command(flatten)]
+    tokens: Tokens,
     /// Without the original's rate limits
     #[arg(long)]
     no_limits: bool,
@@ -60,6 +63,20 @@ pub(super) struct Data {
     /// Keep records in memory; they end with the process
     #[arg(long)]
     ephemeral: bool,
+}
+
+/// Whose tokens a sandbox accepts, beside those of its own token exchange.
+#[derive(Args)]
+struct Tokens {
+    /// Accept tokens of this issuer
+    #[arg(long, value_name = "ISSUER", default_value = development::ISSUER)]
+    issuer: String,
+    /// Accept tokens for this audience; several times
+    #[arg(long, value_name = "AUDIENCE", default_value = development::AUDIENCE)]
+    audience: Vec<String>,
+    /// Where the issuer's RSA keys are; without it, only tokens signed with the secret of development are accepted
+    #[arg(long, value_name = "URL")]
+    jwks_url: Option<Url>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,6 +100,7 @@ impl Sandbox {
                 TenantProof::Off => Tenants::Off,
                 TenantProof::Signed => signed_tenants(),
             },
+            tokens: self.tokens.rules(),
             limits: if self.no_limits {
                 Limits::off()
             } else {
@@ -102,6 +120,17 @@ impl Sandbox {
         shutdown.requested().await;
         backend.stop().await;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Tokens {
+    fn rules(self) -> TokenRules {
+        TokenRules {
+            issuer: Some(self.issuer),
+            audiences: self.audience,
+            jwks_url: self.jwks_url,
+            ..TokenRules::hs256(development::DEVELOPMENT_SECRET)
+        }
     }
 }
 
