@@ -93,6 +93,20 @@ impl Settings {
         }
     }
 
+    /// Only the operations address: a health check has to work with nothing else set.
+    ///
+    /// # Errors
+    /// What is wrong with that one setting.
+    pub fn operations(sources: &Sources) -> Result<OpsSettings, SettingsError> {
+        let mut unrelated = Vec::new();
+        let layers = Layers::merge(sources, &mut unrelated);
+        let mut reader = Reader {
+            layers,
+            problems: Vec::new(),
+        };
+        OpsSettings::read(&mut reader).ok_or_else(|| SettingsError::new(reader.problems))
+    }
+
     /// Every part is read before any of them is missed, so that all problems are found.
     fn read(
         reader: &mut Reader,

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::{Failed, in_runtime, say};
 use crate::{
-    auth::development,
     outgoing::{self, Timeouts},
     settings::{Environment, Settings, SettingsFile, Sources},
 };
@@ -69,9 +68,9 @@ fn configured(config: Option<PathBuf>) -> Result<String, Failed> {
         environment: Environment::of_process(),
         flags: Vec::new(),
     };
-    let settings = Settings::load(&sources, development::is_development_secret)
-        .map_err(Failed::configuration)?;
-    let mut addr = settings.ops.listen;
+    let mut addr = Settings::operations(&sources)
+        .map_err(Failed::configuration)?
+        .listen;
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr.ip() {
             IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),

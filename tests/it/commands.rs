@@ -511,3 +511,14 @@ async fn a_catalogue_without_sessions_is_tried_on_a_backend_without_them() {
     assert!(listed.contains("Dune"), "{listed}");
     assert_eq!(dev.interrupted().await.1, Some(0));
 }
+
+#[tokio::test]
+async fn health_asks_the_operations_port_that_is_set_and_needs_no_other_setting() {
+    let folder = TempDir::new().unwrap();
+    let dev = Dev::start(folder.path(), &["--ephemeral"]).await;
+    let port = dev.says("ops_url").rsplit_once(':').unwrap().1.to_owned();
+    let mut health = command(folder.path(), &["health"]);
+    health.env("TOOLBRIDGE_OPS__LISTEN", format!("0.0.0.0:{port}"));
+    Ran::of(in_time(health.output()).await.unwrap()).good();
+    assert_eq!(dev.interrupted().await.1, Some(0));
+}
