@@ -17,7 +17,7 @@ use crate::{
     catalogue::{Catalogue, Problems},
     clock,
     identity::{
-        Identities, InvalidSecret, Outbound, Signer, TenantSource,
+        CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
     },
     mcp::{Calls, ConnectionLimits, McpService},
@@ -32,8 +32,9 @@ use crate::{
         scopes::ToolScopes,
     },
     settings::{
-        AuthSettings, CatalogueSource, IssuerSettings, KeySetSettings, KeySetSource,
-        OutboundSettings, Settings, TenantSettings, TokenSettings, VerificationKeys,
+        AuthSettings, CatalogueSource, ChoiceSettings, IssuerSettings, KeySetSettings,
+        KeySetSource, OutboundSettings, RequiredRight, Settings, TenantSettings, TokenSettings,
+        VerificationKeys, WorkOsSettings,
     },
     shutdown::Shutdown,
 };
@@ -100,6 +101,9 @@ pub enum StartError {
     /// `backend.url` cannot be used.
     #[error("backend.url: {0}")]
     Backend(#[from] InvalidBackendUrl),
+    /// Nobody can be asked for memberships.
+    #[error(transparent)]
+    Members(#[from] CannotAsk),
     /// A port cannot be taken.
     #[error("{setting} = {addr} cannot be taken: {source}")]
     Bind {
@@ -127,9 +131,7 @@ impl App {
         let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
         let outbound = Arc::new(outbound(&settings)?);
         let identities = Identities::new(
-            match &settings.tenant {
-                TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
-            },
+            tenant(&settings)?,
             settings
                 .signing_secret
                 .as_ref()
@@ -320,6 +322,29 @@ pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
         CatalogueSource::Shipped => Catalogue::shipped(),
         CatalogueSource::File(path) => Catalogue::load(path),
     }
+}
+
+fn tenant(settings: &Settings) -> Result<TenantSource, CannotAsk> {
+    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key);
+    let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
+        members,
+        default: choice.default.clone(),
+        choice_lifetime: choice.lifetime,
+    };
+    Ok(match &settings.tenant {
+        TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
+        TenantSettings::Required(tenant, right) => {
+            let right = match right {
+                RequiredRight::Claim(name) => Right::Claim(name.clone()),
+                RequiredRight::WorkOs(it) => Right::Membership(workos(it)?),
+            };
+            TenantSource::Required(tenant.clone(), right)
+        }
+        TenantSettings::WorkOs(it, choice) => chosen(workos(it)?, choice),
+        TenantSettings::Backend(choice) => {
+            chosen(Members::of_backend(&settings.backend.url)?, choice)
+        }
+    })
 }
 
 fn backend(

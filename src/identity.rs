@@ -14,7 +14,9 @@ use crate::auth::{BearerToken, Caller};
 
 pub use outbound::{Outbound, OutboundError};
 pub use signature::{InvalidSecret, Signer};
-pub use tenant::TenantId;
+pub use tenant::{CannotAsk, Members, Organization, Right, TenantId, TenantSource, Workspace};
+
+use tenant::source::Tenants;
 
 const TENANT: HeaderName = HeaderName::from_static("x-tb-tenant-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-tb-timestamp");
@@ -23,26 +25,65 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-tb-signature");
 /// The headers that say in whose name a request is made: an identity sets them, nobody else may.
 pub const IDENTITY_HEADERS: [HeaderName; 4] = [AUTHORIZATION, TENANT, TIMESTAMP, SIGNATURE];
 
-/// Where the tenant of a call comes from.
-#[derive(Clone, Debug)]
-pub enum TenantSource {
-    /// This process serves one tenant: whoever has a token for it works in that tenant.
-    Fixed(TenantId),
-}
-
 /// Why a caller has no identity at the backend.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    /// The caller belongs to several organizations and has to choose one of these.
+    #[error("the caller has to choose one of {} organizations", .0.len())]
+    SelectionRequired(Vec<Organization>),
+    /// The caller may not.
+    #[error("{0}")]
+    Denied(#[from] Denial),
+    /// Who is asked for it does not answer; later it may.
+    #[error("{what}")]
+    Unavailable {
+        /// Who, and what happened.
+        what: &'static str,
+        /// How long they want us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Only the operator can mend it.
+    #[error("{0}")]
+    Misconfigured(&'static str),
+    /// The backend does not take the caller's token, though we did.
+    #[error("the backend does not accept the caller's token")]
+    TokenRefused,
     /// There is no token for the backend.
     #[error("no token for the backend")]
     Outbound(#[from] OutboundError),
+}
+
+/// Why a caller may not act for a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// Member of nothing, where there is no tenant for such people.
+    #[error("the caller belongs to no organization")]
+    NoMembership,
+    /// No right to the tenant of this process.
+    #[error("the caller is no member of this tenant")]
+    NotAMember,
+    /// The token was issued for an organization that is not the caller's, or not this tenant.
+    #[error("the caller's token is for an organization that it may not act for")]
+    ForeignOrganization,
+    /// The chosen organization is none of the caller's.
+    #[error("the caller does not belong to the chosen organization")]
+    NotYours,
+    /// Several of the caller's organizations have the chosen name.
+    #[error("the chosen name is that of several organizations")]
+    AmbiguousName,
+    /// The token was issued for another one of the caller's organizations.
+    #[error("the caller's token is for another organization than the chosen one")]
+    TokenDecides,
+    /// There is nothing to choose in this process.
+    #[error("this process serves one tenant")]
+    NoChoice,
 }
 
 /// Makes identities: the tenant's source, which token the backend gets and, where the backend wants signed tenant
 /// headers, the signer.
 #[derive(Clone, Debug)]
 pub struct Identities {
-    tenant: TenantSource,
+    tenants: Arc<Tenants>,
     signer: Option<Arc<Signer>>,
     outbound: Arc<Outbound>,
     now: fn() -> Duration,
@@ -53,7 +94,7 @@ impl Identities {
     #[must_use]
     pub fn new(tenant: TenantSource, signer: Option<Signer>) -> Self {
         Self {
-            tenant,
+            tenants: Tenants::new(tenant),
             signer: signer.map(Arc::new),
             outbound: Arc::new(Outbound::Forward),
             // Who forwards asks for no time.
@@ -74,14 +115,14 @@ impl Identities {
     /// The identity of a verified caller.
     ///
     /// # Errors
-    /// [`IdentityError::Outbound`] when there is no token for the backend.
+    /// Every [`IdentityError`]: what is not known for certain is refused.
     pub async fn of(&self, caller: &Caller) -> Result<Identity, IdentityError> {
-        let TenantSource::Fixed(tenant) = &self.tenant;
-        let outbound = &self.outbound;
+        let tenant = self.tenants.of(caller).await?.id().clone();
+        let token = self.outbound.token_for(caller, &tenant, (self.now)());
         Ok(Identity {
             caller: caller.clone(),
-            tenant: tenant.clone(),
-            token: outbound.token_for(caller, tenant, (self.now)()).await?,
+            token: token.await?,
+            tenant,
             signer: self.signer.clone(),
         })
     }
@@ -102,6 +143,37 @@ impl Identities {
             token: fresh.await?,
             ..refused.clone()
         }))
+    }
+
+    /// Whether callers may have to choose an organization; if so, [`Identities::choose`] takes their choice.
+    #[must_use]
+    pub fn offers_selection(&self) -> bool {
+        self.tenants.offer_selection()
+    }
+
+    /// Remembers for a while the organization that the caller names by its id or its exact name.
+    ///
+    /// # Errors
+    /// When it is none of the caller's now, or when that cannot be found out.
+    pub async fn choose(
+        &self,
+        caller: &Caller,
+        wanted: &str,
+    ) -> Result<Organization, IdentityError> {
+        self.tenants.choose(caller, wanted).await
+    }
+
+    /// Where the caller is, and where it could be.
+    ///
+    /// # Errors
+    /// When there is no tenant for the caller, choosing or not; or when that cannot be found out.
+    pub async fn current(&self, caller: &Caller) -> Result<Workspace, IdentityError> {
+        self.tenants.workspace(caller).await
+    }
+
+    /// Asks anew before the caller's next call: the backend refused the tenant of this one.
+    pub fn forget(&self, caller: &Caller) {
+        self.tenants.forget(caller);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod call;
 pub mod outcome;
 pub mod present;
 pub mod service;
+pub mod workspace;
 
 mod connections;
 mod listing;

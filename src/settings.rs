@@ -16,6 +16,7 @@ mod process;
 mod reader;
 mod secrets;
 mod services;
+mod tenant;
 mod tokens;
 
 pub use environment::Environment;
@@ -23,7 +24,8 @@ pub use layers::{SettingsFile, Sources};
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
-pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TenantSettings};
+pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings};
+pub use tenant::{ChoiceSettings, RequiredRight, TenantSettings, WorkOsSettings};
 pub use tokens::{
     AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
 };
@@ -56,6 +58,8 @@ pub struct Settings {
     pub signing_secret: Option<SecretString>,
     /// Which token the backend gets.
     pub outbound: OutboundSettings,
+    /// Seals what clients carry for us from one request to the next; `None`: a key of this process's own.
+    pub request_state_secret: Option<SecretString>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// How many connections are kept, and for how long.
@@ -129,7 +133,10 @@ impl Settings {
             is_development: is_development_secret,
         };
         let auth = tokens::read(reader, rules, &jwt_secrets);
-        let tenant = TenantSettings::read(reader);
+        let workos_key = secret(reader, environment, &[keys::WORKOS_KEY]);
+        let workos_key = workos_key.map(|key| key.map(|key| key.value));
+        let tenant = TenantSettings::read(reader, workos_key);
+        let request_state = unguessable(reader, environment, &[keys::REQUEST_STATE_SECRET], rules);
         let secrets = outbound::Secrets {
             client: secret(reader, environment, &[keys::EXCHANGE_CLIENT_SECRET]),
             key: secret(reader, environment, &keys::MINT_KEY),
@@ -137,13 +144,7 @@ impl Settings {
         };
         let outbound = outbound::read(reader, rules, secrets);
         services::check_exposure(reader, rules);
-        let signing = secret(reader, environment, &keys::SIGNING_SECRET)
-            .ok()
-            .flatten();
-        let short = signing
-            .as_ref()
-            .and_then(|signing| signing.too_short(rules));
-        reader.problems.extend(short);
+        let signing = unguessable(reader, environment, &keys::SIGNING_SECRET, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
         let shutdown = ShutdownSettings::read(reader);
@@ -155,7 +156,8 @@ impl Settings {
             catalogue,
             auth: auth?,
             tenant: tenant?,
-            signing_secret: signing.map(|signing| signing.value),
+            signing_secret: signing,
+            request_state_secret: request_state,
             outbound: outbound?,
             log: log?,
             connections: connections?,
@@ -171,6 +173,18 @@ fn secret(
     names: &[&str],
 ) -> Result<Option<Secret>, ()> {
     secrets::read(environment, names).map_err(|problem| reader.problems.push(problem))
+}
+
+/// A secret of ours that seals or signs; one that is too short is reported.
+fn unguessable(
+    reader: &mut Reader,
+    environment: &Environment,
+    names: &[&str],
+    rules: Stage,
+) -> Option<SecretString> {
+    let secret = secret(reader, environment, names).ok().flatten()?;
+    reader.problems.extend(secret.too_short(rules));
+    Some(secret.value)
 }
 
 #[cfg(test)]

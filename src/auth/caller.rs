@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 /// A token that the backend may be given: the caller's own, verified, or one that was issued in exchange for it. In the
 /// form in which it is sent, `Bearer …`, marked sensitive.
@@ -54,6 +57,7 @@ pub struct Caller {
     subject: String,
     scopes: BTreeSet<String>,
     expires_at: u64,
+    organization: Option<String>,
     token: Option<BearerToken>,
 }
 
@@ -64,6 +68,7 @@ pub(super) struct Claims {
     pub(super) scopes: BTreeSet<String>,
     /// Unix seconds.
     pub(super) expires_at: u64,
+    pub(super) organization: Option<String>,
 }
 
 impl Caller {
@@ -74,6 +79,7 @@ impl Caller {
             subject: claims.subject,
             scopes: claims.scopes,
             expires_at: claims.expires_at,
+            organization: claims.organization,
             token: Some(token),
         }
     }
@@ -85,6 +91,7 @@ impl Caller {
             subject: "anonymous".to_owned(),
             scopes: BTreeSet::new(),
             expires_at: u64::MAX,
+            organization: None,
             token: None,
         }
     }
@@ -98,6 +105,7 @@ impl Caller {
             subject: subject.to_owned(),
             scopes: BTreeSet::new(),
             expires_at: u64::MAX,
+            organization: None,
             token: token.and_then(BearerToken::new),
         }
     }
@@ -109,6 +117,16 @@ impl Caller {
         Self {
             expires_at,
             scopes,
+            ..self
+        }
+    }
+
+    /// The same caller with a token issued for this organization.
+    #[cfg(test)]
+    pub(crate) fn in_organization(self, id: &str) -> Self {
+        let organization = Some(id.to_owned());
+        Self {
+            organization,
             ..self
         }
     }
@@ -138,6 +156,22 @@ impl Caller {
         self.expires_at
     }
 
+    /// `org_id` of the token: the organization that it was issued for (auth page §5).
+    #[must_use]
+    pub fn organization(&self) -> Option<&str> {
+        self.organization.as_deref()
+    }
+
+    /// A claim of the verified token that is named by configuration: a string that is there exactly once, else nothing.
+    #[must_use]
+    pub fn text_claim(&self, name: &str) -> Option<String> {
+        let value = self.token.as_ref()?.0.to_str().ok()?;
+        let payload = value.strip_prefix("Bearer ")?.split('.').nth(1)?;
+        let json = URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let mut claims = serde_json::Deserializer::from_slice(&json);
+        Named(name).deserialize(&mut claims).ok()?
+    }
+
     /// The verified token, to be sent on; `None` for the anonymous caller.
     #[must_use]
     pub fn token(&self) -> Option<&BearerToken> {
@@ -148,5 +182,75 @@ impl Caller {
     #[must_use]
     pub fn is_same_person(&self, other: &Self) -> bool {
         self.issuer == other.issuer && self.subject == other.subject
+    }
+}
+
+/// Reads one claim by its name; twice is an error, because two readers could then see two values.
+struct Named<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Named<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, claims: D) -> Result<Self::Value, D::Error> {
+        claims.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Named<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("claims")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut claims: M) -> Result<Self::Value, M::Error> {
+        let mut found = None;
+        while let Some(name) = claims.next_key::<String>()? {
+            if name != self.0 {
+                claims.next_value::<IgnoredAny>()?;
+            } else if found.replace(claims.next_value::<Value>()?).is_some() {
+                return Err(M::Error::custom("a claim that is there twice"));
+            }
+        }
+        Ok(match found {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claiming(json: &str) -> Caller {
+        let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(json));
+        Caller::for_tests("https://issuer.test", "alice", Some(&token))
+    }
+
+    #[test]
+    fn a_named_claim_is_a_string_that_is_there_once() {
+        let claim = |json| claiming(json).text_claim("team");
+        assert_eq!(
+            claim(r#"{"a":{"team":"x"},"team":"acme"}"#).as_deref(),
+            Some("acme")
+        );
+        for wrong in [
+            "{}",
+            r#"{"Team":"acme"}"#,
+            r#"{"team":["acme"]}"#,
+            r#"{"team":7}"#,
+            r#"{"team":null}"#,
+            r#"{"team":"other","team":"acme"}"#,
+            r#"{"team":"acme""#,
+            "[]",
+        ] {
+            assert_eq!(claim(wrong), None, "{wrong}");
+        }
+        let nobody = Caller::anonymous();
+        assert_eq!(
+            (nobody.text_claim("team"), nobody.organization()),
+            (None, None)
+        );
     }
 }

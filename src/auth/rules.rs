@@ -190,6 +190,7 @@ impl Issuer {
         if claims.nonce && self.refuse_nonce {
             return Err(AuthError::NotAnAccessToken);
         }
+        let organization = claims.org_id.map(|claim| claim.right("org_id"));
         let scopes = [claims.scope, claims.scp].into_iter().flatten();
         let scopes = scopes
             .filter_map(|claim| claim.right("scope").ok())
@@ -199,6 +200,7 @@ impl Issuer {
             subject,
             scopes: scopes.collect(),
             expires_at: ends.as_secs(),
+            organization: organization.transpose()?,
         })
     }
 

@@ -50,6 +50,8 @@ pub(super) struct TokenClaims {
     pub(super) nonce: bool,
     pub(super) scope: Option<Claim<OneOrMany>>,
     pub(super) scp: Option<Claim<OneOrMany>>,
+    /// `WorkOS`: the organization that the token was issued for.
+    pub(super) org_id: Option<Claim<String>>,
 }
 
 /// A claim that is there, of the right type or not, so that a wrong one can be named.

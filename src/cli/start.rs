@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 use super::Failed;
 use crate::{
     app::StartError,
+    identity::CannotAsk,
     settings::{LogFormat, LogSettings},
     telemetry::{self, Format},
 };
@@ -37,10 +38,11 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
             addr,
             source,
         } => taken(addr, &source, &knob(setting)),
-        StartError::Client(_) => Failed::new(error),
+        StartError::Client(_) | StartError::Members(CannotAsk::Client(_)) => Failed::new(error),
         StartError::Catalogue(_)
         | StartError::Keys(_)
         | StartError::Secret(_)
+        | StartError::Members(CannotAsk::Key)
         | StartError::Backend(_) => Failed::configuration(error),
     }
 }

@@ -38,6 +38,9 @@ pub struct WorkosKey {
 pub fn fixed_tenant(tenant: &TenantSettings) -> Option<TenantId> {
     match tenant {
         TenantSettings::Fixed(tenant) => Some(tenant.clone()),
+        TenantSettings::Required(..) | TenantSettings::WorkOs(..) | TenantSettings::Backend(_) => {
+            None
+        }
     }
 }
 

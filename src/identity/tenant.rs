@@ -1,8 +1,29 @@
-//! A tenant's id, checked once: safe as a header value and unambiguous in the signed message `tenant:timestamp`.
+//! In whose name a call is made. In: a verified caller. Out: a tenant it may act for, or why there is none; every doubt
+//! and every error is a refusal, and nothing falls back to a fixed tenant. Here is the id, checked once: safe as a header
+//! value and unambiguous in the signed message `tenant:timestamp`. The rest: `source` (the configured way), `decide` (the
+//! rules), `members` (cached look-ups), `workos` and `backend` (who is asked), `choices` (what people chose).
+
+pub mod members;
+pub mod organization;
+pub mod source;
+
+mod backend;
+mod choices;
+mod decide;
+#[cfg(test)]
+mod fixtures;
+mod kept;
+#[cfg(test)]
+mod tests;
+mod workos;
 
 use std::{fmt, str::FromStr};
 
 use http::HeaderValue;
+
+pub use members::{CannotAsk, Members};
+pub use organization::Organization;
+pub use source::{Right, TenantSource, Workspace};
 
 /// The organization in whose name a call is made: 1 to 64 of `A-Z a-z 0-9 _ - .` (no `:`: the signature joins with it).
 ///

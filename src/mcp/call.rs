@@ -148,11 +148,34 @@ impl Calls {
         {
             reply = self.backend.call(&renewed, &plan, correlation).await;
         }
-        let reply = reply.map_err(|source| CallError::Backend {
-            may_have_written: source.may_have_written(&plan),
-            source: Box::new(source),
+        let reply = reply.map_err(|source| {
+            if refuses_tenant(&source) {
+                self.identities.forget(caller);
+            }
+            CallError::Backend {
+                may_have_written: source.may_have_written(&plan),
+                source: Box::new(source),
+            }
         })?;
         present::result(tool, reply.body)
+    }
+}
+
+/// Whether the backend did not let the caller into the tenant, so that what is known of its memberships may be old
+/// (contract T3).
+fn refuses_tenant(error: &BackendError) -> bool {
+    match error {
+        BackendError::SessionRefused(rejection)
+        | BackendError::Rejected(rejection)
+        | BackendError::Stale(rejection) => rejection.status == 403,
+        BackendError::Unreachable { .. }
+        | BackendError::Broken { .. }
+        | BackendError::TimedOut { .. }
+        | BackendError::Unreadable { .. }
+        | BackendError::TooLarge { .. }
+        | BackendError::Redirected { .. }
+        | BackendError::SessionUnusable { .. }
+        | BackendError::UnsafeTarget { .. } => false,
     }
 }
 

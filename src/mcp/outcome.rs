@@ -26,6 +26,8 @@ pub enum Code {
     Unauthenticated,
     /// The caller may not do this.
     Forbidden,
+    /// The caller belongs to several organizations and has to choose one.
+    TenantSelectionRequired,
     /// Too many requests.
     RateLimited,
     /// The backend did not do it.
@@ -51,6 +53,7 @@ impl Code {
             Self::VersionConflict => "VERSION_CONFLICT",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::TenantSelectionRequired => "TENANT_SELECTION_REQUIRED",
             Self::RateLimited => "RATE_LIMITED",
             Self::BackendRejected => "BACKEND_REJECTED",
             Self::BackendUnavailable => "BACKEND_UNAVAILABLE",
@@ -78,6 +81,8 @@ pub struct Failure {
     pub retryable: bool,
     /// How long to wait before that, in seconds.
     pub retry_after: Option<u64>,
+    /// Those the caller has to choose from, `{id, name}` each; only where that is what is missing.
+    pub organizations: Vec<Value>,
     /// Joins this answer with our log and the backend's.
     pub correlation_id: String,
     /// The backend's own words, cleaned.
@@ -105,6 +110,10 @@ impl Failure {
             "retry_after_s",
             self.retry_after.map(|seconds| json!(seconds)),
         );
+        if !self.organizations.is_empty() {
+            add("organizations", Some(json!(self.organizations)));
+            add("tool", Some(json!(super::workspace::SELECT)));
+        }
         add("correlation_id", Some(json!(self.correlation_id)));
         add(
             "backend_message",

@@ -2,7 +2,7 @@
 //! place that words failures (design §8). Exhaustive on purpose: a new error does not compile until it has words.
 //! Internal addresses, tokens and bodies never come this way; the correlation id always does.
 
-mod identity;
+pub(super) mod identity;
 mod refused;
 
 use std::time::Duration;
@@ -109,6 +109,7 @@ fn plain(code: Code, message: String) -> Failure {
         allowed: Vec::new(),
         retryable: false,
         retry_after: None,
+        organizations: Vec::new(),
         correlation_id: String::new(),
         backend_message: None,
     }

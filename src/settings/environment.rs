@@ -166,10 +166,16 @@ fn hint_for(name: &str, known: &BTreeSet<String>) -> String {
 fn known_variables() -> BTreeSet<String> {
     let own = keys::ALL.iter().map(Key::variable);
     let aliases = keys::ALL.iter().flat_map(|key| key.aliases).copied();
+    let others = [
+        keys::JWT_SECRET,
+        keys::WORKOS_KEY,
+        keys::REQUEST_STATE_SECRET,
+        keys::EXCHANGE_CLIENT_SECRET,
+    ];
     let secrets = keys::SIGNING_SECRET
         .into_iter()
         .chain(keys::MINT_KEY)
-        .chain([keys::JWT_SECRET, keys::EXCHANGE_CLIENT_SECRET]);
+        .chain(others);
     let secrets = secrets.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
     let plain = aliases.chain([LISTEN_HOST, LISTEN_PORT]).map(str::to_owned);
     own.chain(plain).chain(secrets).collect()

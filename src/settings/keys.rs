@@ -24,6 +24,10 @@ pub(super) const JWT_SECRET: &str = "JWT_HS256_SECRET";
 /// The signature's secret, with the name that the original has for it behind it.
 pub(super) const SIGNING_SECRET: [&str; 2] =
     ["TENANT_HEADER_SECRET", "TOOLBRIDGE_TENANT_HEADER_SECRET"];
+/// Asks WorkOS for memberships.
+pub(super) const WORKOS_KEY: &str = "WORKOS_API_KEY";
+/// Seals what clients carry for us from one request to the next.
+pub(super) const REQUEST_STATE_SECRET: &str = "REQUEST_STATE_SECRET";
 
 /// What we are to the token endpoint.
 pub(super) const EXCHANGE_CLIENT_SECRET: &str = "IDENTITY_EXCHANGE_CLIENT_SECRET";
@@ -77,6 +81,10 @@ keys! {
     AUTH_REFUSE_NONCE = "auth.refuse_nonce", Some("true"), [];
     TENANT_MODE = "tenant.mode", Some("fixed"), [];
     TENANT_ID = "tenant.id", None, ["TOOLBRIDGE_TENANT_ID", "DEFAULT_TENANT_ID"];
+    TENANT_DEFAULT = "tenant.default", Some(""), ["DEFAULT_TENANT_ID"];
+    TENANT_REQUIRE_MEMBERSHIP = "tenant.require_membership", Some("none"), [];
+    TENANT_WORKOS_URL = "tenant.workos_url", Some("https://api.workos.com"), [];
+    TENANT_CHOICE_LIFETIME = "tenant.choice_lifetime", Some("12h"), [];
     IDENTITY_TOKEN = "identity.token", Some("forward"), [];
     IDENTITY_FORWARD_TO_REMOTE = "identity.forward_to_remote", Some("false"), [];
     EXCHANGE_URL = "identity.exchange.url", None, [];

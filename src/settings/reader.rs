@@ -108,12 +108,20 @@ impl Reader {
         self.layers.find(key).is_some()
     }
 
+    /// Where the key's value comes from.
+    pub(super) fn origin(&self, key: &Key) -> Origin {
+        let found = self.layers.find(key);
+        found.map_or(Origin::Unset, |(_, origin)| origin)
+    }
+
+    /// Whether nobody sets the key.
+    pub(super) fn is_default(&self, key: &Key) -> bool {
+        matches!(self.origin(key), Origin::Default | Origin::Unset)
+    }
+
     /// Refuses a setting that is well formed but not allowed, or missing.
     pub(super) fn refuse(&mut self, key: &Key, what: impl Into<String>, hint: impl Into<String>) {
-        let origin = self
-            .layers
-            .find(key)
-            .map_or(Origin::Unset, |(_, origin)| origin);
+        let origin = self.origin(key);
         self.keep::<()>(key, origin, Err(Wrong::new(what, hint)));
     }
 

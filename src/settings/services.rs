@@ -1,18 +1,17 @@
-//! `server.*`, `ops.*`, `backend.*`, `catalogue.*`, `tenant.*`: who is served, from what and in whose name; and the
+//! `server.*`, `ops.*`, `backend.*`, `catalogue.*`: who is served, and from what; and the
 //! rules between them: nobody is let in unasked, and no caller's token leaves this machine unasked.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use crate::identity::TenantId;
-
 use super::{
     Stage, keys,
     outbound::{self, Token},
     parse,
-    problem::{Wrong, shown},
+    problem::shown,
     reader::Reader,
+    tenant,
     tokens::{self, Mode, require_https},
 };
 
@@ -60,13 +59,6 @@ pub enum CatalogueSource {
     Shipped,
     /// A `tools.yaml`.
     File(PathBuf),
-}
-
-/// `tenant.*`: for which tenant calls are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TenantSettings {
-    /// This process serves one tenant.
-    Fixed(TenantId),
 }
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
@@ -129,33 +121,6 @@ impl CatalogueSource {
     }
 }
 
-impl TenantSettings {
-    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let mode = reader.text(&keys::TENANT_MODE, |text| {
-            parse::one_of(text, &[("fixed", ())])
-        });
-        let id = reader.text(&keys::TENANT_ID, |text| {
-            let id = text.parse::<TenantId>();
-            id.map_err(|reason| {
-                Wrong::new(
-                    format!("{} is none: {reason}", shown(text)),
-                    "copy the id that the backend knows",
-                )
-            })
-        });
-        if !reader.is_set(&keys::TENANT_ID) {
-            let hint = "set it (or `TOOLBRIDGE_TENANT_ID`, or `DEFAULT_TENANT_ID`) to the tenant of this deployment";
-            reader.refuse(
-                &keys::TENANT_ID,
-                "missing, and every call is made for a tenant",
-                hint,
-            );
-        }
-        mode?;
-        id.map(Self::Fixed)
-    }
-}
-
 /// What no section can know alone: an open door that others can reach, and a token that would travel.
 pub(super) fn check_exposure(reader: &mut Reader, stage: Stage) {
     let open = reader.boolean(&keys::AUTH_NONE_ON_PUBLIC_ADDRESS);
@@ -164,7 +129,10 @@ pub(super) fn check_exposure(reader: &mut Reader, stage: Stage) {
         Some(Mode::None) if open == Some(false) => refuse_open_door(reader),
         Some(Mode::Jwt) if forward == Some(false) => {
             match reader.text_again(&keys::IDENTITY_TOKEN, outbound::token) {
-                Some(Token::Forward) => refuse_travelling_token(reader),
+                Some(Token::Forward) => refuse_travelling_token(reader, OWN_TOKEN),
+                Some(Token::Exchange | Token::Mint) if tenant::asks_backend(reader) => {
+                    refuse_travelling_token(reader, OTHER_TENANT);
+                }
                 Some(Token::Exchange | Token::Mint) => refuse_readable_token(reader, stage),
                 None => {}
             }
@@ -187,7 +155,11 @@ fn refuse_open_door(reader: &mut Reader) {
     reader.refuse(&keys::AUTH_MODE, what, hint);
 }
 
-fn refuse_travelling_token(reader: &mut Reader) {
+/// What else keeps the caller's token here where it is forwarded, and where it only asks for the tenant.
+const OWN_TOKEN: &str = "give it a token of its own (`identity.token`)";
+const OTHER_TENANT: &str = "look the tenant up elsewhere (`tenant.mode`)";
+
+fn refuse_travelling_token(reader: &mut Reader, instead: &str) {
     let url = reader.text_again(&keys::BACKEND_URL, parse::url);
     let Some(url) = url.filter(|url| !parse::is_loopback(url)) else {
         return;
@@ -196,8 +168,10 @@ fn refuse_travelling_token(reader: &mut Reader) {
         "{} is another machine; the caller's token would go there, and whoever reads it could act as the person",
         shown(url.as_str())
     );
-    let hint = "put toolbridge beside the backend, give it a token of its own (`identity.token`), or set \
-                `identity.forward_to_remote = true` if both are one service of one operator";
+    let hint = format!(
+        "put toolbridge beside the backend, {instead}, or set `identity.forward_to_remote = true` if both are one \
+         service of one operator"
+    );
     reader.refuse(&keys::BACKEND_URL, what, hint);
 }
 

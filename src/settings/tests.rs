@@ -13,6 +13,7 @@ mod layering;
 mod outbound;
 mod refusals;
 mod secret;
+mod tenant;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const DEVELOPMENT_SECRET: &str = "dev-secret-change-in-production-0123";
@@ -120,4 +121,12 @@ fn tokens(settings: Settings) -> TokenSettings {
 #[track_caller]
 fn first_issuer(settings: Settings) -> IssuerSettings {
     tokens(settings).issuers.remove(0)
+}
+
+#[track_caller]
+fn fixed_tenant(settings: &Settings) -> String {
+    match &settings.tenant {
+        TenantSettings::Fixed(id) => id.to_string(),
+        tenant => panic!("not fixed: {tenant:?}"),
+    }
 }

@@ -41,7 +41,7 @@ max_per_person = 2.5
 [shutdown]
 grace = 10
 [tenant]
-mode = 'workos'
+mode = 'many'
 ";
 
 const WRONG_VARIABLES: &[(&str, &str)] = &[
@@ -115,8 +115,8 @@ fn everything_wrong_is_one_message() {
     `auth.issuer` (command line): `http://login.example.com/` is not https
       hint: use `https://`; `http://` is for loopback and for `environment = "development"`
 
-    `tenant.mode` (toolbridge.toml:20): `workos` is not one of its values
-      hint: use `fixed`
+    `tenant.mode` (toolbridge.toml:20): `many` is not one of its values
+      hint: use `fixed`, `workos`, `backend`
 
     `tenant.id` (environment TOOLBRIDGE_TENANT_ID): `acme:1` is none: a tenant id is 1 to 64 letters, digits, `_`, `-` or `.`
       hint: copy the id that the backend knows
