@@ -20,7 +20,7 @@ use crate::{
         CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
     },
-    mcp::{Calls, ConnectionLimits, McpService},
+    mcp::{Calls, ConnectionLimits, McpService, Seal, workspace},
     outgoing::Timeouts,
     server::{
         self, Answer, Open,
@@ -92,6 +92,11 @@ pub enum StartError {
     /// The catalogue has problems.
     #[error("{0}")]
     Catalogue(Problems),
+    /// The catalogue has a tool of ours.
+    #[error(
+        "the catalogue has a tool `{0}`, which is toolbridge's own where `tenant.mode` is \"workos\" or \"backend\": rename it"
+    )]
+    ReservedTool(&'static str),
     /// The keys of `auth.*` cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -139,6 +144,9 @@ impl App {
                 .transpose()?,
         )
         .with_outbound(Arc::clone(&outbound), clock::unix_now);
+        if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
+            return Err(StartError::ReservedTool(name));
+        }
         let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
         Ok(Self {
             public: bind("server.listen", settings.server.listen).await?,
@@ -212,6 +220,7 @@ impl App {
             limits,
             server.max_request_bytes,
             self.streams.clone(),
+            Seal::of(self.settings.request_state_secret.as_ref(), clock::unix_now),
         ));
         let public = Arc::new(Public {
             gate: Gate::new(

@@ -9,8 +9,10 @@ pub mod present;
 pub mod service;
 pub mod workspace;
 
+mod choosing;
 mod connections;
 mod listing;
+mod question;
 
 use std::sync::Arc;
 
@@ -32,9 +34,12 @@ use crate::{auth::Caller, catalogue::Catalogue};
 
 pub use call::{Calls, Incoming, NoOutcome};
 pub use outcome::Outcome;
+pub use question::Seal;
 pub use service::{ConnectionLimits, McpService};
 
+use choosing::Reply;
 use listing::Listing;
+use workspace::WorkspaceTool;
 
 /// How long a client may keep the tool list or the server's description, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -55,14 +60,18 @@ struct Handler(Arc<Shared>);
 struct Shared {
     calls: Arc<Calls>,
     listing: Listing,
+    seal: Seal,
     info: ServerConfig,
 }
 
 impl Handler {
-    fn new(calls: Arc<Calls>) -> Self {
+    fn new(calls: Arc<Calls>, seal: Seal) -> Self {
         let catalogue = calls.catalogue();
+        let own = calls.identities().offers_selection();
+        let own = own.then(WorkspaceTool::listed).into_iter().flatten();
         Self(Arc::new(Shared {
-            listing: Listing::of(catalogue),
+            listing: Listing::of(catalogue, own),
+            seal,
             info: description(catalogue),
             calls,
         }))
@@ -136,21 +145,22 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let incoming = Incoming {
-            caller: caller_of(&context)?,
-            tool: request.name.to_string(),
-            arguments: request.arguments.unwrap_or_default(),
-        };
+        let caller = caller_of(&context)?;
         let meta = self.introduction(&context);
-        match Arc::clone(&self.0.calls).run(incoming, context.ct).await {
-            Ok(outcome) => {
+        let name = request.name.clone();
+        match self.call(request, caller, context).await {
+            Ok(Reply::Ended(outcome)) => {
                 let mut result = result_of(outcome);
                 result.meta = meta;
                 Ok(result.into())
             }
+            Ok(Reply::Asks(mut question)) => {
+                question.meta = meta;
+                Ok(question.into())
+            }
             // The specification's code for an unknown tool is "invalid params" (protocol page B.5).
             Err(NoOutcome::UnknownTool) => {
-                let name: String = request.name.chars().take(64).collect();
+                let name: String = name.chars().take(64).collect();
                 let message = format!("unknown tool: {name}");
                 Err(ErrorData::invalid_params(message, None))
             }

@@ -40,6 +40,7 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
         } => taken(addr, &source, &knob(setting)),
         StartError::Client(_) | StartError::Members(CannotAsk::Client(_)) => Failed::new(error),
         StartError::Catalogue(_)
+        | StartError::ReservedTool(_)
         | StartError::Keys(_)
         | StartError::Secret(_)
         | StartError::Members(CannotAsk::Key)

@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// A call as it arrives: who, what, with which arguments.
+#[derive(Clone)]
 pub struct Incoming {
     /// Who calls.
     pub caller: Caller,
@@ -83,6 +84,12 @@ impl Calls {
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    /// Who makes the callers' identities.
+    #[must_use]
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// Runs one call. `gone` fires when nobody waits for the answer any more.

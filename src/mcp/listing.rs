@@ -17,18 +17,20 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn of(catalogue: &Catalogue) -> Self {
+    /// `own` are tools of ours, after the catalogue's.
+    pub(super) fn of(catalogue: &Catalogue, own: impl IntoIterator<Item = Tool>) -> Self {
+        let own = own.into_iter().map(|tool| (tool, Vec::new()));
         let tools: Vec<_> = catalogue
             .tools()
             .iter()
             .map(|tool| (shown(tool), tool.scopes.clone()))
+            .chain(own)
             .collect();
         Self {
-            index: catalogue
-                .tools()
+            index: tools
                 .iter()
                 .enumerate()
-                .map(|(index, tool)| (tool.name.clone(), index))
+                .map(|(index, (tool, _))| (tool.name.to_string(), index))
                 .collect(),
             scoped: tools.iter().any(|(_, scopes)| !scopes.is_empty()),
             tools,

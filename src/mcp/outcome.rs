@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::identity::Organization;
+
 /// The end of a call.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -81,8 +83,8 @@ pub struct Failure {
     pub retryable: bool,
     /// How long to wait before that, in seconds.
     pub retry_after: Option<u64>,
-    /// Those the caller has to choose from, `{id, name}` each; only where that is what is missing.
-    pub organizations: Vec<Value>,
+    /// Those the caller has to choose from; only where that is what is missing.
+    pub organizations: Vec<Organization>,
     /// Joins this answer with our log and the backend's.
     pub correlation_id: String,
     /// The backend's own words, cleaned.
@@ -111,7 +113,8 @@ impl Failure {
             self.retry_after.map(|seconds| json!(seconds)),
         );
         if !self.organizations.is_empty() {
-            add("organizations", Some(json!(self.organizations)));
+            let organizations: Vec<_> = self.organizations.iter().map(shown).collect();
+            add("organizations", Some(json!(organizations)));
             add("tool", Some(json!(super::workspace::SELECT)));
         }
         add("correlation_id", Some(json!(self.correlation_id)));
@@ -121,4 +124,9 @@ impl Failure {
         );
         json!({ "error": error })
     }
+}
+
+/// An organization as results and errors show it.
+pub(super) fn shown(organization: &Organization) -> Value {
+    json!({ "id": organization.id().as_str(), "name": organization.name() })
 }

@@ -100,7 +100,7 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
 }
 
 /// A failure with nothing but its code and words.
-fn plain(code: Code, message: String) -> Failure {
+pub(super) fn plain(code: Code, message: String) -> Failure {
     Failure {
         code,
         message,

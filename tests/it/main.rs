@@ -18,6 +18,7 @@ mod commands;
 mod doctor;
 mod harness;
 mod isolation;
+mod organizations;
 mod outages;
 mod outbound;
 mod resource_server;

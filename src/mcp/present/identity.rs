@@ -2,8 +2,6 @@
 //! token endpoint that refuses us is the operator's matter: its reason is in the log alone, and it never becomes the
 //! caller's 401.
 
-use serde_json::{Value, json};
-
 use super::{doubt, plain};
 use crate::{
     catalogue::Tool,
@@ -20,6 +18,11 @@ const NAMED: usize = 20;
 /// For a call of a tool that the backend does.
 pub(super) fn failure(tool: &Tool, error: &IdentityError) -> Failure {
     worded(error, doubt(tool, false))
+}
+
+/// For what is not sent to the backend in any case.
+pub(crate) fn refused(error: &IdentityError) -> Failure {
+    worded(error, "")
 }
 
 fn worded(error: &IdentityError, undone: &str) -> Failure {
@@ -57,7 +60,7 @@ fn choose(organizations: &[Organization]) -> Failure {
         more => format!(" and {more} more"),
     };
     Failure {
-        organizations: organizations.iter().map(shown).collect(),
+        organizations: organizations.to_vec(),
         ..plain(
             Code::TenantSelectionRequired,
             format!(
@@ -68,9 +71,37 @@ fn choose(organizations: &[Organization]) -> Failure {
     }
 }
 
-/// An organization as results and errors show it.
-pub(crate) fn shown(organization: &Organization) -> Value {
-    json!({ "id": organization.id().as_str(), "name": organization.name() })
+/// Why a question about the organization brought no choice.
+#[derive(Clone, Copy)]
+pub(crate) enum Unchosen {
+    /// The person said no.
+    Declined,
+    /// The person said nothing.
+    Late,
+    /// What came back is no answer to a question about this call.
+    NotOurs,
+}
+
+pub(crate) fn unchosen(reason: Unchosen) -> Failure {
+    let (code, message) = match reason {
+        Unchosen::Declined => (
+            Code::TenantSelectionRequired,
+            format!(
+                "the person did not want to choose an organization, so nothing was done: ask what they want; {SELECT} takes a choice too"
+            ),
+        ),
+        Unchosen::Late => (
+            Code::TenantSelectionRequired,
+            format!(
+                "the person did not choose an organization in time, so nothing was done: ask them, and call {SELECT} with their choice, or repeat this call"
+            ),
+        ),
+        Unchosen::NotOurs => (
+            Code::Forbidden,
+            "the chosen organization was not taken and nothing was done: the answer does not belong to a question about this very call by this person, or it came too late. Repeat the call without requestState and inputResponses".to_owned(),
+        ),
+    };
+    plain(code, message)
 }
 
 fn denied(denial: Denial) -> &'static str {
@@ -143,6 +174,8 @@ fn unavailable(status: Option<u16>, retry_after: Option<u64>, undone: &str) -> F
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
