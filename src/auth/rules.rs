@@ -300,6 +300,8 @@ mod tests {
             ("exp", json!(1e300)),
             ("nbf", json!("now")),
             ("iat", json!([1])),
+            ("org_id", json!(["org_1"])),
+            ("org_id", json!(7)),
         ] {
             assert_eq!(
                 with_claims(json!({ (name): value })),
@@ -307,6 +309,17 @@ mod tests {
                 "{name} {value}"
             );
         }
+    }
+
+    #[test]
+    fn a_token_can_be_for_an_organization() {
+        let organization = |changes| {
+            let caller = judge(shared_secret_rules(), json!({}), changes).unwrap();
+            caller.organization().map(str::to_owned)
+        };
+        assert_eq!(organization(json!({})), None);
+        let org = organization(json!({ "org_id": "org_1" }));
+        assert_eq!(org.as_deref(), Some("org_1"));
     }
 
     #[test]

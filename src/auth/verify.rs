@@ -376,6 +376,8 @@ mod tests {
         let (signed, signature) = good.rsplit_once('.').unwrap();
         let (header, payload) = signed.split_once('.').unwrap();
         let deep = URL_SAFE_NO_PAD.encode("[".repeat(3000));
+        let two_organizations = r#"{"iss":"https://issuer.example","org_id":"a","org_id":"b"}"#;
+        let two_organizations = URL_SAFE_NO_PAD.encode(two_organizations);
         let twice = URL_SAFE_NO_PAD.encode(r#"{"iss":"a","iss":"https://issuer.example"}"#);
         for token in [
             "a".to_owned(),
@@ -390,6 +392,7 @@ mod tests {
             format!("{header}.{deep}.{signature}"),
             format!("{deep}.{payload}.{signature}"),
             format!("{header}.{twice}.{signature}"),
+            format!("{header}.{two_organizations}.{signature}"),
         ] {
             let refused = published().judge(&token);
             assert!(

@@ -18,7 +18,11 @@ use super::{
     question::{self, Answer, Asked, NotOurs},
     workspace::WorkspaceTool,
 };
-use crate::{auth::Caller, backend::CorrelationId, identity::Organization};
+use crate::{
+    auth::Caller,
+    backend::CorrelationId,
+    identity::{Denial, IdentityError, Organization},
+};
 
 /// What a client is answered.
 pub(super) enum Reply {
@@ -114,18 +118,25 @@ impl Handler {
     async fn take(&self, call: &Incoming, answer: Result<Answer, NotOurs>) -> Result<(), Outcome> {
         let failure = match answer {
             Ok(Answer::Missing) => return Ok(()),
-            Ok(Answer::Chosen(id)) => {
-                let identities = self.0.calls.identities();
-                match identities.choose(&call.caller, &id).await {
-                    Ok(_) => return Ok(()),
-                    Err(error) => present::identity::refused(&error),
-                }
-            }
+            Ok(Answer::Chosen(id)) => match self.choose(&call.caller, &id).await {
+                Ok(()) => return Ok(()),
+                Err(error) => present::identity::refused(&error),
+            },
             Ok(Answer::Declined) => present::identity::unchosen(Unchosen::Declined),
             Ok(Answer::Late) => present::identity::unchosen(Unchosen::Late),
             Err(NotOurs) => present::identity::unchosen(Unchosen::NotOurs),
         };
         Err(refused(&call.tool, failure))
+    }
+
+    /// The form's answers are ids: a name would be an answer that was not offered.
+    async fn choose(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
+        let identities = self.0.calls.identities();
+        let offered = identities.current(caller).await?.organizations;
+        if !offered.iter().any(|it| it.id().as_str() == id) {
+            return Err(Denial::NotYours.into());
+        }
+        identities.choose(caller, id).await.map(drop)
     }
 }
 

@@ -3,16 +3,17 @@
 //! memberships of now are compared with it. What a client brings back is hostile until its seal is opened: the seal says
 //! that we asked this person, about this very call, a short while ago.
 
+mod form;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use rmcp::{
     RoleServer,
     model::{
-        ClientCapabilities, ConstTitle, ElicitRequest, ElicitRequestParams, ElicitResult,
-        ElicitationAction, ElicitationSchema, EnumSchema, InputRequest, InputRequests,
-        InputRequiredResult, InputResponses, LegacyEnumSchema, ProtocolVersion, RequestStateCodec,
-        SealOptions, SingleSelectEnumSchema, TitledSingleSelectEnumSchema,
+        ClientCapabilities, ElicitRequest, ElicitResult, ElicitationAction, InputRequest,
+        InputRequests, InputRequiredResult, InputResponses, ProtocolVersion, RequestStateCodec,
+        SealOptions,
     },
     service::{RequestContext, ServiceError},
 };
@@ -22,6 +23,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{auth::Caller, identity::Organization};
+
+use form::{form, named, titled};
 
 /// The form's one field, and the key under which the question goes out and its answer comes back.
 const FIELD: &str = "organization";
@@ -197,46 +200,6 @@ fn read(result: &ElicitResult) -> Answer {
             chosen().map_or(Answer::Missing, |id| Answer::Chosen(id.to_owned()))
         }
         _ => Answer::Declined,
-    }
-}
-
-fn form(tool: &str, choice: EnumSchema) -> ElicitRequestParams {
-    let fields = ElicitationSchema::builder().required_enum_schema(FIELD, choice);
-    ElicitRequestParams::FormElicitationParams {
-        meta: None,
-        message: format!(
-            "You belong to several organizations. Which one is {tool} for? Later calls use the same one."
-        ),
-        requested_schema: fields.build_unchecked(),
-    }
-}
-
-/// Ids with titles, as revisions from 2025-11-25 on have them.
-fn titled(organizations: &[Organization]) -> EnumSchema {
-    let options = organizations
-        .iter()
-        .map(|it| ConstTitle::new(it.id().to_string(), title(it, organizations)));
-    let choice = TitledSingleSelectEnumSchema::new(options.collect());
-    EnumSchema::Single(SingleSelectEnumSchema::Titled(choice))
-}
-
-/// The same as 2025-06-18 has it.
-fn named(organizations: &[Organization]) -> EnumSchema {
-    let ids = organizations.iter().map(|it| it.id().to_string());
-    let titles = organizations.iter().map(|it| title(it, organizations));
-    let mut choice = LegacyEnumSchema::new(ids.collect());
-    choice.enum_names = Some(titles.collect());
-    EnumSchema::Legacy(choice)
-}
-
-/// The name; with the id where another organization has the same.
-fn title(organization: &Organization, all: &[Organization]) -> String {
-    let (name, id) = (organization.name(), organization.id());
-    let is_double = all.iter().any(|it| it.name() == name && it.id() != id);
-    if is_double {
-        format!("{name} ({id})")
-    } else {
-        name.to_owned()
     }
 }
 
@@ -423,31 +386,6 @@ mod tests {
             let answer = seal.answer(call.asked(), Some(&state), responses);
             assert_eq!(answer, Ok(Answer::Missing));
         }
-    }
-
-    #[test]
-    fn the_form_offers_ids_with_titles() {
-        let question = Seal::of(None, epoch).question(call().asked(), &organizations());
-        let question = serde_json::to_value(question).unwrap();
-        assert_eq!(question["resultType"], "input_required");
-        let request = &question["inputRequests"][FIELD];
-        assert_eq!(request["method"], "elicitation/create");
-        assert_eq!(request["params"]["mode"], "form");
-        let schema = &request["params"]["requestedSchema"];
-        assert_eq!(schema["required"], json!([FIELD]));
-        assert_eq!(
-            schema["properties"][FIELD],
-            json!({ "type": "string", "oneOf": [
-                { "const": "org_1", "title": "Acme (org_1)" },
-                { "const": "org_2", "title": "Beta" },
-                { "const": "org_3", "title": "Acme (org_3)" },
-            ] })
-        );
-        let old = serde_json::to_value(named(&organizations()[1..])).unwrap();
-        assert_eq!(
-            old,
-            json!({ "type": "string", "enum": ["org_2", "org_3"], "enumNames": ["Beta", "Acme"] })
-        );
     }
 
     #[test]

@@ -111,6 +111,7 @@ async fn an_organization_that_was_not_offered_is_refused() {
         "tenant_thinkpen_b2c",
         "org_acme:1",
         "../org_acme",
+        "Acme",
         "",
     ] {
         let refused = alice

@@ -145,6 +145,17 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_who_can_act() {
+        let refused = |status| refused(StatusCode::from_u16(status).unwrap(), None);
+        assert_eq!(refused(401), LookUpError::TokenRefused);
+        assert_eq!(refused(403), LookUpError::UnknownPerson);
+        assert!(matches!(refused(404), LookUpError::Misconfigured(_)));
+        for status in [204, 302, 429, 500, 503] {
+            assert!(matches!(refused(status), LookUpError::Unavailable { .. }));
+        }
+    }
+
+    #[test]
     fn an_answer_that_contradicts_itself_names_nobody() {
         for answer in [
             r#"{"tenant_id":"a","requires_selection":true}"#,
