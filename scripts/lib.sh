@@ -26,13 +26,19 @@ build_toolbridge() {
   [[ -x $TOOLBRIDGE ]] || die "no binary at $TOOLBRIDGE"
 }
 
-# The pinned npm packages; `node` among them, because the suite and Inspector need a newer one than many machines have.
-set_up_node() {
-  local lock=$CLIENTS/package-lock.json installed=$CLIENTS/node_modules/.installed-lock
+# The pinned npm packages of the client tests; `node` among them, because the suite and Inspector need a newer one than
+# many machines have.
+set_up_node() { set_up_npm_packages tests/clients; }
+
+# The pinned WorkOS emulator, in a folder of its own because it is 300 MB.
+set_up_workos() { set_up_npm_packages tests/workos; }
+
+set_up_npm_packages() {
+  local lock=$ROOT/$1/package-lock.json installed=$ROOT/$1/node_modules/.installed-lock
   if cmp -s "$lock" "$installed"; then return; fi
   command -v npm >/dev/null || die "npm is needed for the client tests: install Node.js 20 or newer"
-  say "installing the npm packages of tests/clients"
-  (cd "$CLIENTS" && npm ci --no-audit --no-fund --loglevel=error >&2)
+  say "installing the npm packages of $1"
+  (cd "$ROOT/$1" && npm ci --no-audit --no-fund --loglevel=error >&2)
   cp "$lock" "$installed"
 }
 
