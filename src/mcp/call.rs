@@ -11,7 +11,7 @@ use crate::{
     auth::Caller,
     backend::{Backend, BackendError, CorrelationId},
     catalogue::{ArgumentErrors, Catalogue, Effect, Tool},
-    identity::{Identities, IdentityError},
+    identity::{Identities, IdentityError, TenantId},
 };
 
 /// A call as it arrives: who, what, with which arguments.
@@ -123,19 +123,22 @@ impl Calls {
     async fn told(&self, incoming: Incoming) -> Result<Outcome, NoOutcome> {
         let tool = self.catalogue.find(&incoming.tool);
         let tool = tool.ok_or(NoOutcome::UnknownTool)?;
-        let correlation = CorrelationId::random();
-        let begun = Instant::now();
+        let mut line = Line {
+            correlation: CorrelationId::random(),
+            begun: Instant::now(),
+            tenant: None,
+        };
         let result = self
-            .attempt(tool, &incoming.caller, incoming.arguments, correlation)
+            .attempt(tool, &incoming.caller, incoming.arguments, &mut line)
             .await;
         let (outcome, cause) = match result {
             Ok(value) => (Outcome::Success(value), None),
             Err(error) => {
-                let failure = present::failure(tool, &error, correlation);
+                let failure = present::failure(tool, &error, line.correlation);
                 (Outcome::Failure(failure), Some(causes(&error)))
             }
         };
-        log(tool, &outcome, cause, correlation, begun);
+        line.log(tool, &outcome, cause);
         Ok(outcome)
     }
 
@@ -144,11 +147,13 @@ impl Calls {
         tool: &Tool,
         caller: &Caller,
         arguments: Map<String, Value>,
-        correlation: CorrelationId,
+        line: &mut Line,
     ) -> Result<Value, CallError> {
+        let correlation = line.correlation;
         authorized(tool, caller)?;
         let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
         let identity = self.identities.of(caller).await?;
+        line.tenant = Some(identity.tenant().clone());
         let mut reply = self.backend.call(&identity, &plan, correlation).await;
         if reply.as_ref().is_err_and(BackendError::refuses_token)
             && let Some(renewed) = self.identities.renewed(&identity).await?
@@ -198,29 +203,33 @@ fn authorized(tool: &Tool, caller: &Caller) -> Result<(), CallError> {
     Ok(())
 }
 
-/// The call's one line (`telemetry::field` names what is in it). Failures say their cause, which never holds a token,
-/// a body or an argument.
-fn log(
-    tool: &Tool,
-    outcome: &Outcome,
-    cause: Option<String>,
+/// What a call's one line says besides its outcome (`telemetry::field` names it).
+struct Line {
     correlation: CorrelationId,
     begun: Instant,
-) {
-    let duration_ms = begun.elapsed().as_secs_f64() * 1_000.0;
-    let (ending, status) = match outcome {
-        Outcome::Success(_) => ("ok", None),
-        Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
-    };
-    tracing::info!(
-        tool.name = tool.name,
-        request.id = %correlation,
-        outcome = ending,
-        backend.status = status,
-        duration_ms,
-        error = cause,
-        "tool call"
-    );
+    /// Known once the caller has an identity.
+    tenant: Option<TenantId>,
+}
+
+impl Line {
+    /// Writes it. Failures say their cause, which never holds a token, a body or an argument.
+    fn log(self, tool: &Tool, outcome: &Outcome, cause: Option<String>) {
+        let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
+        let (ending, status) = match outcome {
+            Outcome::Success(_) => ("ok", None),
+            Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
+        };
+        tracing::info!(
+            tool.name = tool.name,
+            tenant.id = self.tenant.as_ref().map(TenantId::as_str),
+            request.id = %self.correlation,
+            outcome = ending,
+            backend.status = status,
+            duration_ms,
+            error = cause,
+            "tool call"
+        );
+    }
 }
 
 /// An error with everything beneath it.
