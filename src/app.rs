@@ -135,15 +135,8 @@ impl App {
         let running = TaskTracker::new();
         let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
         let outbound = Arc::new(outbound(&settings)?);
-        let identities = Identities::new(
-            tenant(&settings)?,
-            settings
-                .signing_secret
-                .as_ref()
-                .map(Signer::new)
-                .transpose()?,
-        )
-        .with_outbound(Arc::clone(&outbound), clock::unix_now);
+        let identities = Identities::new(tenant(&settings)?, signer(&settings)?)
+            .with_outbound(Arc::clone(&outbound), clock::unix_now);
         if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
             return Err(StartError::ReservedTool(name));
         }
@@ -375,12 +368,20 @@ fn backend(
     })
 }
 
+/// Signs tenant headers, where the backend wants that.
+fn signer(settings: &Settings) -> Result<Option<Signer>, InvalidSecret> {
+    let signer = settings.signing_secret.as_ref().map(Signer::new);
+    let key_id = || settings.signing_key_id.clone();
+    Ok(signer
+        .transpose()?
+        .map(|signer| signer.with_key_id(key_id())))
+}
+
 fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
     Ok(match &settings.outbound {
         OutboundSettings::Forward => Outbound::Forward,
         OutboundSettings::Exchange(exchange) => {
-            let signer = settings.signing_secret.as_ref().map(Signer::new);
-            Outbound::Exchange(Exchange::new(exchange.clone(), signer.transpose()?)?)
+            Outbound::Exchange(Exchange::new(exchange.clone(), signer(settings)?)?)
         }
         OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
     })

@@ -21,9 +21,10 @@ use tenant::source::Tenants;
 const TENANT: HeaderName = HeaderName::from_static("x-tb-tenant-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-tb-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-tb-signature");
+const KEY_ID: HeaderName = HeaderName::from_static("x-tb-key-id");
 
 /// The headers that say in whose name a request is made: an identity sets them, nobody else may.
-pub const IDENTITY_HEADERS: [HeaderName; 4] = [AUTHORIZATION, TENANT, TIMESTAMP, SIGNATURE];
+pub const IDENTITY_HEADERS: [HeaderName; 5] = [AUTHORIZATION, TENANT, TIMESTAMP, SIGNATURE, KEY_ID];
 
 /// Why a caller has no identity at the backend.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +213,9 @@ impl Identity {
             let timestamp = HeaderValue::from(millis);
             headers.insert(SIGNATURE, signer.sign(&self.tenant, &timestamp));
             headers.insert(TIMESTAMP, timestamp);
+            if let Some(key_id) = signer.key_id() {
+                headers.insert(KEY_ID, key_id.clone());
+            }
         }
         headers
     }
@@ -219,7 +223,7 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use secrecy::SecretString;
 
@@ -250,6 +254,20 @@ mod tests {
         );
         assert!(headers["authorization"].is_sensitive());
         assert!(headers["x-tb-signature"].is_sensitive());
+    }
+
+    #[tokio::test]
+    async fn a_key_id_is_one_more_header_and_nothing_else() {
+        let plain = identity(Some("t"), Some("test-secret-key")).await;
+        let signer = Signer::new(&SecretString::from("test-secret-key")).unwrap();
+        let signer = signer.with_key_id(Some("2026-11".parse().unwrap()));
+        let named = Identity {
+            signer: Some(Arc::new(signer)),
+            ..plain.clone()
+        };
+        let mut headers = named.headers(AT);
+        assert_eq!(headers.remove("x-tb-key-id").unwrap(), "2026-11");
+        assert_eq!(headers, plain.headers(AT));
     }
 
     #[tokio::test]

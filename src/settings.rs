@@ -16,6 +16,7 @@ mod process;
 mod reader;
 mod secrets;
 mod services;
+mod signature;
 mod tenant;
 mod tokens;
 
@@ -30,6 +31,7 @@ pub use tokens::{
     AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
 };
 
+use http::HeaderValue;
 use secrecy::SecretString;
 
 use layers::Layers;
@@ -54,8 +56,11 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// For which tenant calls are made.
     pub tenant: TenantSettings,
-    /// Signs the tenant headers (contract §4.1); `None` where the backend does not ask for signatures.
+    /// Signs the tenant headers (contract §4.1): the current or the next secret, as `signature.active` says; `None` where
+    /// the backend does not ask for signatures.
     pub signing_secret: Option<SecretString>,
+    /// The key id of that secret, if the operator gave it one.
+    pub signing_key_id: Option<HeaderValue>,
     /// Which token the backend gets.
     pub outbound: OutboundSettings,
     /// Seals what clients carry for us from one request to the next; `None`: a key of this process's own.
@@ -144,7 +149,7 @@ impl Settings {
         };
         let outbound = outbound::read(reader, rules, secrets);
         services::check_exposure(reader, rules);
-        let signing = unguessable(reader, environment, &keys::SIGNING_SECRET, rules);
+        let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
         let shutdown = ShutdownSettings::read(reader);
@@ -156,8 +161,9 @@ impl Settings {
             catalogue,
             auth: auth?,
             tenant: tenant?,
-            signing_secret: signing,
             request_state_secret: request_state,
+            signing_secret: signature.secret,
+            signing_key_id: signature.key_id,
             outbound: outbound?,
             log: log?,
             connections: connections?,

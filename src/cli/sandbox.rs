@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use secrecy::SecretString;
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
@@ -47,6 +48,12 @@ pub(super) struct Sandbox {
     /// How requests prove their tenant
     #[arg(long, value_enum, default_value = "signed")]
     tenants: TenantProof,
+    /// Check tenant signatures with the secret in this file instead
+    #[arg(long, value_name = "FILE")]
+    tenant_secret_file: Option<PathBuf>,
+    /// Accept tenant signatures of the secret in this file as well
+    #[arg(long, value_name = "FILE")]
+    next_tenant_secret_file: Option<PathBuf>,
     #[command(flatten)]
     tokens: Tokens,
     /// Without the original's rate limits
@@ -98,7 +105,7 @@ impl Sandbox {
         let settings = SandboxSettings {
             tenants: match self.tenants {
                 TenantProof::Off => Tenants::Off,
-                TenantProof::Signed => signed_tenants(),
+                TenantProof::Signed => self.signed_tenants()?,
             },
             tokens: self.tokens.rules(),
             limits: if self.no_limits {
@@ -121,6 +128,29 @@ impl Sandbox {
         backend.stop().await;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn signed_tenants(&self) -> Result<Tenants, Failed> {
+        let current = self.tenant_secret_file.as_deref().map(secret_in);
+        let next = self.next_tenant_secret_file.as_deref().map(secret_in);
+        Ok(Tenants::Signed {
+            secret: current.transpose()?.unwrap_or_else(|| TENANT_SECRET.into()),
+            next: next.transpose()?,
+        })
+    }
+}
+
+/// The secret in a file, without the newline at its end: what the sidecar takes from the same file.
+fn secret_in(file: &Path) -> Result<SecretString, Failed> {
+    let failed = |why: String| Failed::new(format!("{} {why}", file.display()));
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| failed(format!("cannot be read: {error}")))?;
+    let newline = ["\r\n", "\n"].into_iter();
+    let secret = newline.filter_map(|end| text.strip_suffix(end)).next();
+    let secret = secret.unwrap_or(&text);
+    if secret.is_empty() {
+        return Err(failed("is empty".to_owned()));
+    }
+    Ok(SecretString::from(secret))
 }
 
 impl Tokens {
@@ -186,6 +216,7 @@ pub(super) fn settings(
 fn signed_tenants() -> Tenants {
     Tenants::Signed {
         secret: TENANT_SECRET.into(),
+        next: None,
     }
 }
 

@@ -229,6 +229,9 @@ fn tenant_headers(settings: &Settings, tenant: &TenantId, now: Duration) -> Opti
         let timestamp = HeaderValue::from(u64::try_from(now.as_millis()).ok()?);
         headers.insert("x-tb-signature", signer.sign(tenant, &timestamp));
         headers.insert("x-tb-timestamp", timestamp);
+        if let Some(key_id) = &settings.signing_key_id {
+            headers.insert("x-tb-key-id", key_id.clone());
+        }
     }
     Some(headers)
 }

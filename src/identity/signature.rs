@@ -12,7 +12,10 @@ use sha2::Sha256;
 use super::tenant::TenantId;
 
 /// Signs tenant headers. Holds the keyed state of the hash, not the secret's text, and shows neither.
-pub struct Signer(Hmac<Sha256>);
+pub struct Signer {
+    keyed: Hmac<Sha256>,
+    key_id: Option<HeaderValue>,
+}
 
 /// Why a secret cannot sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,15 +32,27 @@ impl Signer {
         if key.is_empty() {
             return Err(InvalidSecret);
         }
-        Hmac::new_from_slice(key)
-            .map(Self)
-            .map_err(|_| InvalidSecret)
+        let keyed = Hmac::new_from_slice(key).map_err(|_| InvalidSecret)?;
+        let key_id = None;
+        Ok(Self { keyed, key_id })
+    }
+
+    /// The same, with a name for its secret that is said beside each signature. It changes no signature.
+    #[must_use]
+    pub fn with_key_id(self, key_id: Option<HeaderValue>) -> Self {
+        Self { key_id, ..self }
+    }
+
+    /// What `X-TB-Key-ID` says; `None`: that header is not sent.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&HeaderValue> {
+        self.key_id.as_ref()
     }
 
     /// The signature of `tenant` at `timestamp`, which is the text of the timestamp header exactly as it is sent.
     #[must_use]
     pub fn sign(&self, tenant: &TenantId, timestamp: &HeaderValue) -> HeaderValue {
-        let mut mac = self.0.clone();
+        let mut mac = self.keyed.clone();
         mac.update(tenant.as_str().as_bytes());
         mac.update(b":");
         mac.update(timestamp.as_bytes());
@@ -93,6 +108,20 @@ mod tests {
             let timestamp = HeaderValue::from_static(timestamp);
             assert_eq!(signer.sign(&tenant, &timestamp), signature);
         }
+    }
+
+    #[test]
+    fn a_key_id_changes_no_signature() {
+        let secret = SecretString::from("s3cr3t");
+        let plain = Signer::new(&secret).unwrap();
+        let id = HeaderValue::from_static("2026-11");
+        let named = Signer::new(&secret).unwrap().with_key_id(Some(id.clone()));
+        let (tenant, timestamp) = ("acme".parse().unwrap(), HeaderValue::from_static("1"));
+        assert_eq!(
+            plain.sign(&tenant, &timestamp),
+            named.sign(&tenant, &timestamp)
+        );
+        assert_eq!((plain.key_id(), named.key_id()), (None, Some(&id)));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Tenants {
     Signed {
         /// Its UTF-8 bytes are the key.
         secret: SecretString,
+        /// Accepted as well, while the secret is being replaced.
+        next: Option<SecretString>,
     },
     /// A plain `X-TB-Tenant-ID` that the user must be a member of, and `GET /v1/auth/tenant` (contract §4.2).
     Organizations(Organizations),
@@ -74,9 +76,9 @@ impl Tenants {
     ) -> Result<(), Reply> {
         match self {
             Self::Off => Ok(()),
-            Self::Signed { secret } => {
+            Self::Signed { secret, next } => {
                 let refused = || Reply::text(401, "Unauthorized: invalid tenant headers");
-                is_signed(headers, secret, now_ms)
+                is_signed(headers, [Some(secret), next.as_ref()], now_ms)
                     .then_some(())
                     .ok_or_else(refused)
             }
@@ -136,8 +138,8 @@ impl Organizations {
     }
 }
 
-/// Contract §4.1: all three headers, a timestamp within the window, the exact lower-case signature.
-fn is_signed(headers: &HeaderMap, secret: &SecretString, now_ms: i64) -> bool {
+/// Contract §4.1: all three headers, a timestamp within the window, the exact lower-case signature of one of the secrets.
+fn is_signed(headers: &HeaderMap, secrets: [Option<&SecretString>; 2], now_ms: i64) -> bool {
     let value = |name| text(headers, name).filter(|value| !value.is_empty());
     let (Some(tenant), Some(timestamp), Some(signature)) = (
         value("x-tb-tenant-id"),
@@ -149,7 +151,10 @@ fn is_signed(headers: &HeaderMap, secret: &SecretString, now_ms: i64) -> bool {
     let in_window = timestamp
         .parse::<i64>()
         .is_ok_and(|ms| ms.abs_diff(now_ms) <= WINDOW_MS);
-    in_window && is_signature(secret, &format!("{tenant}:{timestamp}"), signature)
+    let message = format!("{tenant}:{timestamp}");
+    // Each secret is tried, whatever the others said: the time taken does not tell which one is in use.
+    let is_right = |is_right, secret| is_right | is_signature(secret, &message, signature);
+    in_window && secrets.into_iter().flatten().fold(false, is_right)
 }
 
 /// Compared in constant time; upper-case digits are refused.

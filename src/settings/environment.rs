@@ -168,6 +168,7 @@ fn known_variables() -> BTreeSet<String> {
     let aliases = keys::ALL.iter().flat_map(|key| key.aliases).copied();
     let others = [
         keys::JWT_SECRET,
+        keys::NEXT_SIGNING_SECRET,
         keys::WORKOS_KEY,
         keys::REQUEST_STATE_SECRET,
         keys::EXCHANGE_CLIENT_SECRET,

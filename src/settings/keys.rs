@@ -29,6 +29,9 @@ pub(super) const WORKOS_KEY: &str = "WORKOS_API_KEY";
 /// Seals what clients carry for us from one request to the next.
 pub(super) const REQUEST_STATE_SECRET: &str = "REQUEST_STATE_SECRET";
 
+/// What shall sign next, while the secret is being replaced.
+pub(super) const NEXT_SIGNING_SECRET: &str = "TENANT_HEADER_SECRET_NEXT";
+
 /// What we are to the token endpoint.
 pub(super) const EXCHANGE_CLIENT_SECRET: &str = "IDENTITY_EXCHANGE_CLIENT_SECRET";
 /// What signs the backend's tokens, with the name that the original has for it behind it.
@@ -85,6 +88,9 @@ keys! {
     TENANT_REQUIRE_MEMBERSHIP = "tenant.require_membership", Some("none"), [];
     TENANT_WORKOS_URL = "tenant.workos_url", Some("https://api.workos.com"), [];
     TENANT_CHOICE_LIFETIME = "tenant.choice_lifetime", Some("12h"), [];
+    SIGNATURE_ACTIVE = "signature.active", Some("current"), [];
+    SIGNATURE_KEY_ID = "signature.key_id", None, [];
+    SIGNATURE_NEXT_KEY_ID = "signature.next_key_id", None, [];
     IDENTITY_TOKEN = "identity.token", Some("forward"), [];
     IDENTITY_FORWARD_TO_REMOTE = "identity.forward_to_remote", Some("false"), [];
     EXCHANGE_URL = "identity.exchange.url", None, [];

@@ -221,6 +221,7 @@ pub(crate) async fn sandbox() -> Sandbox {
         },
         tenants: Tenants::Signed {
             secret: TENANT_SECRET.into(),
+            next: None,
         },
         ..SandboxSettings::for_tests(shipped().entities().to_vec())
     };

@@ -87,7 +87,7 @@ fn the_example_names_the_variables_of_every_key_beside_it() {
         .into_iter()
         .chain(keys::SIGNING_SECRET)
         .chain(keys::MINT_KEY)
-        .chain([keys::EXCHANGE_CLIENT_SECRET])
+        .chain([keys::EXCHANGE_CLIENT_SECRET, keys::NEXT_SIGNING_SECRET])
     {
         assert!(EXAMPLE.contains(name), "{name}");
     }
@@ -184,6 +184,11 @@ fn where_it_counts(name: &str) -> Given {
             ("TOOLBRIDGE_IDENTITY__MINT__ALGORITHM", "HS256"),
             ("TOOLBRIDGE_IDENTITY__MINT__AUDIENCE", "b"),
             ("IDENTITY_MINT_KEY", SECRET),
+        ])
+    } else if name == "signature.next_key_id" {
+        material(&[
+            ("TENANT_HEADER_SECRET_NEXT", SECRET),
+            ("TOOLBRIDGE_SIGNATURE__ACTIVE", "next"),
         ])
     } else {
         material(&[])

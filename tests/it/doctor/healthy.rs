@@ -50,6 +50,7 @@ async fn sandbox(tokens: TokenRules) -> Sandbox {
         tokens,
         tenants: Tenants::Signed {
             secret: TENANT_SECRET.into(),
+            next: None,
         },
         ..SandboxSettings::for_tests(Catalogue::shipped().unwrap().entities().to_vec())
     };

@@ -70,6 +70,7 @@ async fn sandbox(issuer: &str) -> Sandbox {
         },
         tenants: Tenants::Signed {
             secret: TENANT_SECRET.into(),
+            next: None,
         },
         ..SandboxSettings::for_tests(Catalogue::shipped().unwrap().entities().to_vec())
     };

@@ -17,6 +17,7 @@ async fn signed(hands: &Hands) -> Sandbox {
         settings.clock = hands.clock();
         settings.tenants = Tenants::Signed {
             secret: SecretString::from("s3cr3t"),
+            next: None,
         };
     })
     .await
