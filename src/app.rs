@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::{
     auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier},
-    backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
+    backend::{Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
     identity::{
@@ -50,6 +50,7 @@ pub struct App {
     verifier: Arc<Verifier>,
     calls: Arc<Calls>,
     outbound: Arc<Outbound>,
+    clock_skew: Arc<ClockSkew>,
     settings: Settings,
     running: TaskTracker,
     streams: CancellationToken,
@@ -134,6 +135,7 @@ impl App {
         let verifier = Arc::new(verifier(&settings.auth)?);
         let running = TaskTracker::new();
         let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
+        let clock_skew = backend.clock_skew();
         let outbound = Arc::new(outbound(&settings)?);
         let identities = Identities::new(tenant(&settings)?, signer(&settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
@@ -148,6 +150,7 @@ impl App {
             verifier,
             calls: Arc::new(calls),
             outbound,
+            clock_skew,
             settings,
             running,
             streams: CancellationToken::new(),
@@ -256,30 +259,54 @@ impl App {
         let verifier = Arc::clone(&self.verifier);
         let backend: Arc<str> = self.backend_address.as_str().into();
         let patience = self.settings.backend.connect_timeout;
+        let skew = Arc::clone(&self.clock_skew);
+        let is_signed = self.settings.signing_secret.is_some();
         Arc::new(move || {
             let verifier = Arc::clone(&verifier);
             let backend = Arc::clone(&backend);
+            let skew = Arc::clone(&skew);
             Box::pin(async move {
                 let connection = TcpStream::connect(&*backend);
                 let reached = timeout(patience, connection).await;
                 let missing = verifier.without_keys();
-                vec![
+                let mut checks = vec![
                     Check {
                         name: "backend",
                         trouble: match reached {
                             Ok(Ok(_)) => None,
                             Ok(Err(_)) | Err(_) => Some("cannot be reached".to_owned()),
                         },
+                        remark: None,
                     },
                     Check {
                         name: "keys",
                         trouble: (!missing.is_empty())
                             .then(|| format!("not loaded for {}", missing.join(", "))),
+                        remark: None,
                     },
-                ]
+                ];
+                checks.extend(clock_check(&skew, is_signed));
+                checks
             })
         })
     }
+}
+
+/// A line where the clocks differ. Who signs nothing loses no call by it.
+fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
+    let skew = skew.now(clock::unix_now())?;
+    let said = format!("backend's clock differs by {} s", skew.seconds());
+    let is_refused = is_signed && skew.is_refused();
+    let (trouble, remark) = if is_refused {
+        (Some(said), None)
+    } else {
+        (None, Some(said))
+    };
+    Some(Check {
+        name: "clock",
+        trouble,
+        remark,
+    })
 }
 
 /// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise

@@ -8,6 +8,7 @@
 //! session, plan, correlation id), so there is no way for a client's header to reach the backend.
 
 pub mod address;
+pub mod clock_skew;
 pub mod correlation;
 pub mod error;
 pub mod rejection;
@@ -19,7 +20,7 @@ mod sanitize;
 mod tests;
 mod wire;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub use address::{BackendUrl, InvalidBackendUrl};
+pub use clock_skew::ClockSkew;
 pub use correlation::CorrelationId;
 pub use error::{BackendError, BodyProblem, Stage};
 pub use rejection::Rejection;
@@ -58,6 +60,7 @@ pub struct Backend {
     client: reqwest::Client,
     settings: BackendSettings,
     closings: TaskTracker,
+    clock_skew: Arc<ClockSkew>,
 }
 
 impl Backend {
@@ -70,7 +73,14 @@ impl Backend {
             client: outgoing::client(settings.timeouts)?,
             settings,
             closings,
+            clock_skew: Arc::default(),
         })
+    }
+
+    /// How far the backend's clock is from ours, as its answers show.
+    #[must_use]
+    pub fn clock_skew(&self) -> Arc<ClockSkew> {
+        Arc::clone(&self.clock_skew)
     }
 
     /// One call: a session, the request, the answer; once more with a fresh session when the first was stale.

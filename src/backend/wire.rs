@@ -62,8 +62,13 @@ impl Wire<'_> {
     pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Response, BackendError> {
         let stage = draft.stage;
         let request = self.request(draft)?;
+        let now = self.backend.settings.now;
+        let asked = now();
         let sending = self.backend.client.execute(request).await;
-        sending.map_err(|error| self.failure(stage, error))
+        let answer = sending.map_err(|error| self.failure(stage, error))?;
+        let skew = &self.backend.clock_skew;
+        skew.measure(answer.headers(), asked, now());
+        Ok(answer)
     }
 
     /// The complete request, signed for this moment.
