@@ -145,6 +145,8 @@ impl Skew {
 
 #[cfg(test)]
 mod tests {
+    use std::{io, sync::Arc};
+
     use super::*;
 
     /// `Wed, 15 Nov 2023 22:13:20 GMT` and a bit.
@@ -199,6 +201,47 @@ mod tests {
         let later = AT + seconds(60);
         clock.measure(&date(later), later, later);
         assert_eq!(clock.now(later), None);
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The levels of what is logged of one answer a minute, from clocks that are so many seconds ahead.
+    fn levels(ahead: &[u64]) -> Vec<String> {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let clock = ClockSkew::default();
+            for (minute, ahead) in (0..).zip(ahead) {
+                let now = AT + PAUSE * minute;
+                clock.measure(&date(now + seconds(*ahead)), now, now);
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let level = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+        text.lines().map(level).collect()
+    }
+
+    #[test]
+    fn the_log_says_each_change_once() {
+        assert_eq!(levels(&[0, 30, 1]), Vec::<String>::new());
+        assert_eq!(levels(&[100, 110, 100]), ["WARN"]);
+        assert_eq!(levels(&[100, 400, 410, 0, 0]), ["WARN", "WARN", "INFO"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod layering;
 mod outbound;
 mod refusals;
 mod secret;
+mod signature;
 mod tenant;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
