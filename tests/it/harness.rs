@@ -15,7 +15,7 @@ use toolbridge::{
     catalogue::Catalogue,
     clock,
     sandbox::{Sandbox, SandboxSettings, Tenants, TokenRules},
-    settings::{Settings, SettingsFile, Sources},
+    settings::{Settings, SettingsError, SettingsFile, Sources},
     shutdown::Shutdown,
 };
 
@@ -100,13 +100,23 @@ impl Setup {
         self
     }
 
-    pub(crate) async fn start(self) -> Sidecar {
+    fn load(self) -> Result<Settings, SettingsError> {
         let sources = Sources {
             file: SettingsFile::None,
             environment: self.secrets.into_iter().collect(),
             flags: self.flags,
         };
-        let settings = Settings::load(&sources, development::is_development_secret);
+        Settings::load(&sources, development::is_development_secret)
+    }
+
+    /// What is wrong with these settings; empty where a sidecar would start.
+    pub(crate) fn problems(self) -> String {
+        self.load()
+            .map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    pub(crate) async fn start(self) -> Sidecar {
+        let settings = self.load();
         let settings = settings.unwrap_or_else(|error| panic!("{error}"));
         let app = App::build(settings).await;
         let app = app.unwrap_or_else(|error| panic!("{error}"));

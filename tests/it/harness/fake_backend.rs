@@ -62,7 +62,7 @@ pub(crate) enum Script {
     Says {
         status: u16,
         headers: Vec<(&'static str, String)>,
-        body: String,
+        body: Vec<u8>,
     },
     /// Nothing, ever.
     Stalls,
@@ -80,12 +80,16 @@ impl Script {
         Self::with(status, &[], r#"{"error":"no"}"#)
     }
 
-    pub(crate) fn with(status: u16, headers: &[(&'static str, &str)], body: &str) -> Self {
+    pub(crate) fn with(
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Self {
         let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
         Self::Says {
             status,
             headers: headers.iter().map(owned).collect(),
-            body: body.to_owned(),
+            body: body.as_ref().to_vec(),
         }
     }
 }
@@ -441,8 +445,12 @@ fn record(uid: &str) -> Value {
     })
 }
 
-fn response(status: u16, headers: &[(&'static str, String)], body: &str) -> Response<Body> {
-    let body = Full::new(Bytes::from(body.to_owned()));
+fn response(
+    status: u16,
+    headers: &[(&'static str, String)],
+    body: &(impl AsRef<[u8]> + ?Sized),
+) -> Response<Body> {
+    let body = Full::new(Bytes::copy_from_slice(body.as_ref()));
     let mut response = Response::builder().status(status);
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         response = response.header("content-type", "application/json");
