@@ -56,6 +56,38 @@ async fn a_tenant_header_of_the_client_is_ignored_in_any_spelling() {
     }
 }
 
+/// One spelling of all of them at a time, each header once and twice.
+#[tokio::test]
+async fn every_header_of_ours_is_ignored_in_every_spelling() {
+    let names = [
+        "X-TB-Tenant-ID",
+        "X-TB-Timestamp",
+        "X-TB-Signature",
+        "X-Sync-Session",
+        "X-Sync-Epoch",
+        "X-Correlation-ID",
+        "X-Debug-Sub",
+        "X-Debug-User",
+        "X-Debug-Tenant-ID",
+        "X-TB-Anything",
+        "X-Sync-Anything",
+    ];
+    let spellings: [fn(&str) -> String; 6] = [
+        str::to_owned,
+        str::to_ascii_lowercase,
+        str::to_ascii_uppercase,
+        |name| name.replace('-', "_"),
+        |name| name.replacen('-', "_", 1),
+        |name| name.replace('-', ""),
+    ];
+    for spelling in spellings {
+        let names = names.map(spelling);
+        let once: Vec<_> = names.iter().map(|name| (name.as_str(), EVIL)).collect();
+        seen_of(&once).await;
+        seen_of(&[once.clone(), once].concat()).await;
+    }
+}
+
 #[tokio::test]
 async fn a_signature_of_the_client_is_ignored() {
     let replayed = "763c119ca46180ddb3b36e891f8ce6bb06767422f8f18587c805d6d70340d809";
