@@ -28,5 +28,6 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod tenancy;
+mod threats;
 mod tool_calls;
 mod tool_list;
