@@ -94,9 +94,11 @@ fn one_cryptography_is_compiled_in() {
     ] {
         assert_eq!(versions(name), 0, "{name}");
     }
-    for name in ["jsonwebtoken", "aws-lc-rs", "rustls", "hmac", "sha2"] {
+    for name in ["aws-lc-rs", "rustls", "hmac", "sha2"] {
         assert_eq!(versions(name), 1, "{name}");
     }
+    // The crate for WorkOS pins an older one, for tokens that it never sees here; both stand on the one aws-lc-rs.
+    assert_eq!(versions("jsonwebtoken"), 2);
 }
 
 #[test]
