@@ -144,6 +144,6 @@ fn every_test_of_the_table_exists() {
 
 #[test]
 fn every_row_of_the_table_is_held() {
-    let mut rows: BTreeSet<usize> = listed().into_iter().map(|(row, _)| row).collect();
+    let rows: BTreeSet<usize> = listed().into_iter().map(|(row, _)| row).collect();
     assert_eq!(rows, (1..=28).collect());
 }
