@@ -30,7 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::outgoing;
 
-pub use operator::{Operator, WorkosKey, fixed_tenant};
+pub use operator::{Operator, WorkosKey, workos_key};
 pub use report::{Finding, Report, Severity, Step, Verdict};
 
 use report::Outcome;

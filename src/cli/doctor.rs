@@ -9,15 +9,12 @@ use super::{Failed, in_runtime, say, serve::assignment};
 use crate::{
     auth::development,
     clock,
-    doctor::{self, Operator, Patience, Patient, WorkosKey, fixed_tenant},
+    doctor::{self, Operator, Patience, Patient, workos_key},
     settings::{Environment, Settings, SettingsFile, Sources},
 };
 
 /// Where `serve` and `dev` listen unless told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8001/mcp";
-
-/// Where tenants are looked up.
-const WORKOS: &str = "https://api.workos.com";
 
 /// Find out why a client cannot connect, and how to mend it.
 #[derive(Args)]
@@ -99,7 +96,6 @@ fn patience(request: Duration) -> Patience {
 fn operator(config: Option<PathBuf>, set: Vec<(String, String)>) -> Operator {
     let is_asked_for = config.is_some() || !set.is_empty();
     let environment = Environment::of_process();
-    let workos = environment.get("WORKOS_API_KEY").map(SecretString::from);
     let load = |sources: &Sources| Settings::load(sources, development::is_development_secret);
     let loaded = load(&Sources {
         file: SettingsFile::of_flag(config),
@@ -108,10 +104,7 @@ fn operator(config: Option<PathBuf>, set: Vec<(String, String)>) -> Operator {
     });
     let error = match loaded {
         Ok(settings) => {
-            let is_looked_up = fixed_tenant(&settings.tenant).is_none();
-            let base = WORKOS.parse().ok();
-            let workos = workos.zip(base).filter(|_| is_looked_up);
-            let workos = workos.map(|(key, base)| WorkosKey { key, base });
+            let workos = workos_key(&settings.tenant);
             return Operator::Settings(Box::new(settings), workos);
         }
         Err(error) => error,

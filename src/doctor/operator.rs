@@ -7,7 +7,10 @@ use url::Url;
 use crate::{
     catalogue::{Catalogue, Problems, problem},
     identity::TenantId,
-    settings::{AuthSettings, CatalogueSource, Settings, SettingsError, Stage, TenantSettings},
+    settings::{
+        AuthSettings, CatalogueSource, RequiredRight, Settings, SettingsError, Stage,
+        TenantSettings,
+    },
 };
 
 use super::{
@@ -33,14 +36,27 @@ pub struct WorkosKey {
     pub base: Url,
 }
 
-/// The tenant, where the settings alone decide it; `None` where somebody is asked for each person.
+/// The key, where the settings say that WorkOS is asked.
 #[must_use]
-pub fn fixed_tenant(tenant: &TenantSettings) -> Option<TenantId> {
+pub fn workos_key(tenant: &TenantSettings) -> Option<WorkosKey> {
     match tenant {
-        TenantSettings::Fixed(tenant) => Some(tenant.clone()),
-        TenantSettings::Required(..) | TenantSettings::WorkOs(..) | TenantSettings::Backend(_) => {
+        TenantSettings::WorkOs(workos, _)
+        | TenantSettings::Required(_, RequiredRight::WorkOs(workos)) => Some(WorkosKey {
+            key: workos.key.clone(),
+            base: workos.url.clone(),
+        }),
+        TenantSettings::Fixed(_) | TenantSettings::Required(..) | TenantSettings::Backend(_) => {
             None
         }
+    }
+}
+
+/// The tenant, where the settings alone decide it; `None` where somebody is asked for each person.
+#[must_use]
+pub(super) fn fixed_tenant(tenant: &TenantSettings) -> Option<TenantId> {
+    match tenant {
+        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => Some(tenant.clone()),
+        TenantSettings::WorkOs(..) | TenantSettings::Backend(_) => None,
     }
 }
 
