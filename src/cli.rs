@@ -1,6 +1,7 @@
 //! The command line: one file a command. In: arguments. Out: text on standard output, failures on standard error, an
 //! exit code: 0 done, 1 failed, 2 wrong usage (clap), 64 wrong configuration.
 
+mod beside;
 mod call;
 mod check;
 mod dev;

@@ -12,9 +12,10 @@ use tracing::level_filters::LevelFilter;
 
 use super::{
     Failed,
+    beside::Beside,
     call::DEVELOPER,
     in_runtime,
-    sandbox::{self, Data, TENANT, TENANT_SECRET},
+    sandbox::{self, Data, TENANT},
     say, start, token, tools,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     auth::development,
     catalogue::{Catalogue, Effect, Tool},
     sandbox::Sandbox,
-    settings::{Environment, Settings, SettingsFile, Sources},
+    settings::Settings,
     shutdown::Shutdown,
 };
 
@@ -125,33 +126,16 @@ impl Dev {
             .map_err(|error| sandbox::failure(error, "--backend-port"))
     }
 
-    /// The settings of a sidecar beside this sandbox; nothing of the process's own environment joins them.
     fn settings(&self, sandbox: &Sandbox) -> Result<Settings, Failed> {
-        let mut flags = vec![
-            ("environment", "development".to_owned()),
-            ("server.listen", format!("127.0.0.1:{}", self.port)),
-            ("ops.listen", format!("127.0.0.1:{}", self.ops_port)),
-            ("backend.url", sandbox.url()),
-            ("auth.issuer", development::ISSUER.to_owned()),
-            ("auth.audience", development::AUDIENCE.to_owned()),
-            ("tenant.id", TENANT.to_owned()),
-        ];
-        if let Some(file) = tools::file(self.catalogue.clone()) {
-            flags.push(("catalogue.file", file.to_string_lossy().into_owned()));
+        Beside {
+            port: self.port,
+            ops_port: self.ops_port,
+            backend_url: sandbox.url(),
+            tenant: TENANT.to_owned(),
+            audience: development::AUDIENCE.to_owned(),
+            catalogue: self.catalogue.clone(),
         }
-        let secrets = [
-            ("JWT_HS256_SECRET", development::DEVELOPMENT_SECRET),
-            ("TENANT_HEADER_SECRET", TENANT_SECRET),
-        ];
-        let sources = Sources {
-            file: SettingsFile::None,
-            environment: secrets.into_iter().collect::<Environment>(),
-            flags: flags
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect(),
-        };
-        Settings::load(&sources, development::is_development_secret).map_err(Failed::configuration)
+        .settings()
     }
 
     fn announce(&self, running: &Running) -> Result<(), Failed> {

@@ -11,15 +11,11 @@ use crate::{
     app::App,
     auth::{NewToken, development, mint},
     catalogue::Catalogue,
-    cli::{
-        Failed,
-        sandbox::{self, TENANT_SECRET},
-        start, tools,
-    },
+    cli::{Failed, beside::Beside, sandbox, start},
     clock,
     isolation::{Credentials, Target},
     sandbox::{Limits, Sandbox, SandboxSettings, Storage, TokenRules},
-    settings::{Environment, Settings, SettingsFile, Sources},
+    settings::Settings,
     shutdown::Shutdown,
 };
 
@@ -108,32 +104,20 @@ fn audience(tenant: &str) -> String {
     format!("https://{tenant}.toolbridge.test/mcp")
 }
 
-fn settings(tenant: &str, file: Option<PathBuf>, sandbox: &Sandbox) -> Result<Settings, Failed> {
-    let mut flags = vec![
-        ("environment", "development".to_owned()),
-        ("server.listen", "127.0.0.1:0".to_owned()),
-        ("ops.listen", "127.0.0.1:0".to_owned()),
-        ("backend.url", sandbox.url()),
-        ("auth.issuer", development::ISSUER.to_owned()),
-        ("auth.audience", audience(tenant)),
-        ("tenant.id", tenant.to_owned()),
-    ];
-    if let Some(file) = tools::file(file) {
-        flags.push(("catalogue.file", file.to_string_lossy().into_owned()));
+fn settings(
+    tenant: &str,
+    catalogue: Option<PathBuf>,
+    sandbox: &Sandbox,
+) -> Result<Settings, Failed> {
+    Beside {
+        port: 0,
+        ops_port: 0,
+        backend_url: sandbox.url(),
+        tenant: tenant.to_owned(),
+        audience: audience(tenant),
+        catalogue,
     }
-    let secrets = [
-        ("JWT_HS256_SECRET", development::DEVELOPMENT_SECRET),
-        ("TENANT_HEADER_SECRET", TENANT_SECRET),
-    ];
-    let sources = Sources {
-        file: SettingsFile::None,
-        environment: secrets.into_iter().collect::<Environment>(),
-        flags: flags
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-    };
-    Settings::load(&sources, development::is_development_secret).map_err(Failed::configuration)
+    .settings()
 }
 
 fn person(tenant: &str, name: &str) -> Result<Credentials, Failed> {
