@@ -66,12 +66,14 @@ struct CatalogueScopes(Arc<Calls>);
 
 impl ToolScopes for CatalogueScopes {
     fn of(&self, tool: &str) -> Vec<String> {
-        let tool = self.0.catalogue().find(tool);
+        let catalogue = self.0.catalogue();
+        let tool = catalogue.find(tool);
         tool.map(|tool| tool.scopes.clone()).unwrap_or_default()
     }
 
     fn all(&self) -> Vec<String> {
-        let tools = self.0.catalogue().tools().iter();
+        let catalogue = self.0.catalogue();
+        let tools = catalogue.tools().iter();
         let mut all: Vec<String> = Vec::new();
         for scope in tools.flat_map(|tool| &tool.scopes) {
             if !all.contains(scope) {
@@ -82,7 +84,8 @@ impl ToolScopes for CatalogueScopes {
     }
 
     fn any(&self) -> bool {
-        let mut tools = self.0.catalogue().tools().iter();
+        let catalogue = self.0.catalogue();
+        let mut tools = catalogue.tools().iter();
         tools.any(|tool| !tool.scopes.is_empty())
     }
 }
@@ -171,7 +174,7 @@ impl App {
 
     /// The catalogue being served.
     #[must_use]
-    pub fn catalogue(&self) -> &Catalogue {
+    pub fn catalogue(&self) -> Arc<Catalogue> {
         self.calls.catalogue()
     }
 
@@ -250,7 +253,8 @@ impl App {
         let server = &self.settings.server;
         let base = server.public_url.clone().or(listen)?;
         let issuers = tokens.issuers.iter().map(|issuer| issuer.issuer.as_str());
-        let name = &self.catalogue().server().name;
+        let catalogue = self.catalogue();
+        let name = &catalogue.server().name;
         ResourceMetadata::new(&base, issuers, name, server.documentation_url.as_ref())
     }
 

@@ -6,6 +6,7 @@
 pub mod call;
 pub mod outcome;
 pub mod present;
+pub mod published;
 pub mod service;
 pub mod workspace;
 
@@ -22,24 +23,23 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
         CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult,
-        DiscoverResult, ErrorCode, Implementation, ListPromptsRequestMethod, ListPromptsResult,
+        DiscoverResult, ErrorCode, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
         ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        PaginatedRequestParams, ServerConfig, Tool,
     },
     service::RequestContext,
 };
 
-use crate::{auth::Caller, catalogue::Catalogue};
+use crate::auth::Caller;
 
 pub use call::{Calls, Incoming, NoOutcome};
 pub use outcome::Outcome;
+pub use published::Published;
 pub use question::Seal;
 pub use service::{ConnectionLimits, McpService};
 
 use choosing::Reply;
-use listing::Listing;
-use workspace::WorkspaceTool;
 
 /// How long a client may keep the tool list or the server's description, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -59,52 +59,18 @@ struct Handler(Arc<Shared>);
 
 struct Shared {
     calls: Arc<Calls>,
-    listing: Listing,
     seal: Seal,
-    info: ServerConfig,
 }
 
 impl Handler {
     fn new(calls: Arc<Calls>, seal: Seal) -> Self {
-        let catalogue = calls.catalogue();
-        let own = calls.identities().offers_selection();
-        let own = own.then(WorkspaceTool::listed).into_iter().flatten();
-        Self(Arc::new(Shared {
-            listing: Listing::of(catalogue, own),
-            seal,
-            info: description(catalogue),
-            calls,
-        }))
-    }
-
-    /// Who answers, on every result of a revision that has no handshake to say it in (protocol page A.7).
-    fn introduction(&self, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
-        is_modern(context).then_some(())?;
-        let server = serde_json::to_value(&self.0.info.server_info).ok()?;
-        let mut meta = MetaObject::default();
-        meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), server);
-        Some(meta)
-    }
-}
-
-/// Name, version and capabilities: tools, whose list does not change while the process runs.
-fn description(catalogue: &Catalogue) -> ServerConfig {
-    let server = catalogue.server();
-    let mut implementation = Implementation::new(server.name.clone(), env!("CARGO_PKG_VERSION"));
-    if let Some(title) = &server.title {
-        implementation = implementation.with_title(title.clone());
-    }
-    let capabilities = ServerCapabilities::builder().enable_tools().build();
-    let info = ServerConfig::new(capabilities).with_server_info(implementation);
-    match &server.instructions {
-        Some(instructions) => info.with_instructions(instructions.clone()),
-        None => info,
+        Self(Arc::new(Shared { calls, seal }))
     }
 }
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.info.clone()
+        self.0.calls.published().description.clone()
     }
 
     async fn discover(
@@ -126,18 +92,19 @@ impl ServerHandler for Handler {
             let message = "unknown cursor: the tool list has one page, ask without a cursor";
             return Err(ErrorData::invalid_params(message, None));
         }
-        let (tools, scope) = self.0.listing.for_caller(&caller_of(&context)?);
+        let published = self.0.calls.published();
+        let (tools, scope) = published.listing.for_caller(&caller_of(&context)?);
         let mut list = ListToolsResult::with_all_items(tools);
         // Older revisions do not know caching hints (protocol page A.8).
         if is_modern(&context) {
             list = list.with_ttl_ms(TTL_MS).with_cache_scope(scope);
         }
-        list.meta = self.introduction(&context);
+        list.meta = introduction(&published, &context);
         Ok(list)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.listing.tool(name)
+        self.0.calls.published().listing.tool(name)
     }
 
     async fn call_tool(
@@ -146,9 +113,10 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = caller_of(&context)?;
-        let meta = self.introduction(&context);
+        let published = self.0.calls.published();
+        let meta = introduction(&published, &context);
         let name = request.name.clone();
-        match self.call(request, caller, context).await {
+        match self.call(&published, request, caller, context).await {
             Ok(Reply::Ended(outcome)) => {
                 let mut result = result_of(outcome);
                 result.meta = meta;
@@ -221,6 +189,15 @@ impl ServerHandler for Handler {
             None,
         ))
     }
+}
+
+/// Who answers, on every result of a revision that has no handshake to say it in (protocol page A.7).
+fn introduction(published: &Published, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
+    is_modern(context).then_some(())?;
+    let server = serde_json::to_value(&published.description.server_info).ok()?;
+    let mut meta = MetaObject::default();
+    meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), server);
+    Some(meta)
 }
 
 /// Who sent the HTTP request this message came in; the server puts it there after it has verified the token.

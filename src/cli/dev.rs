@@ -94,7 +94,7 @@ impl Dev {
                     _ => "--port".to_owned(),
                 })
             })?;
-        let seeded = samples::seed(&sandbox, app.catalogue()).await;
+        let seeded = samples::seed(&sandbox, &app.catalogue()).await;
         match seeded.map_err(Failed::new)? {
             0 => self.progress("sample records are there already")?,
             records => self.progress(&format!(
@@ -107,7 +107,7 @@ impl Dev {
             backend_url: sandbox.url(),
             token: token::development_token(DEVELOPER, TOKEN_LIFETIME)?,
             records: self.data.place(),
-            sample_tool: sample_tool(app.catalogue()),
+            sample_tool: sample_tool(&app.catalogue()),
             program: program(),
         };
         self.announce(&running)?;

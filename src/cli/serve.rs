@@ -57,7 +57,8 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     let app = App::build(settings)
         .await
         .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?;
-    let lints = app.catalogue().lints();
+    let catalogue = app.catalogue();
+    let lints = catalogue.lints();
     if !lints.is_empty() {
         tracing::warn!(
             lints = lints.list().len(),
@@ -68,7 +69,7 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     tracing::info!(
         mcp = app.mcp_url(),
         operations = app.ops_url(),
-        tools = app.catalogue().tools().len(),
+        tools = catalogue.tools().len(),
         "serving"
     );
     let finished = app.run(shutdown).await;

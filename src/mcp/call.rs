@@ -4,9 +4,14 @@
 use std::{sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{outcome::Outcome, present};
+use super::{
+    outcome::Outcome,
+    present,
+    published::{Published, Publisher},
+};
 use crate::{
     auth::Caller,
     backend::{Backend, BackendError, CorrelationId},
@@ -17,6 +22,8 @@ use crate::{
 /// A call as it arrives: who, what, with which arguments.
 #[derive(Clone)]
 pub struct Incoming {
+    /// The catalogue when it arrived, which is its catalogue to the end.
+    pub catalogue: Arc<Catalogue>,
     /// Who calls.
     pub caller: Caller,
     /// The tool's name.
@@ -57,7 +64,7 @@ pub(super) enum CallError {
 
 /// Everything a call needs.
 pub struct Calls {
-    catalogue: Arc<Catalogue>,
+    publisher: Publisher,
     identities: Identities,
     backend: Backend,
     running: TaskTracker,
@@ -73,17 +80,34 @@ impl Calls {
         running: TaskTracker,
     ) -> Self {
         Self {
-            catalogue,
+            publisher: Publisher::new(catalogue, identities.offers_selection()),
             identities,
             backend,
             running,
         }
     }
 
-    /// The catalogue whose tools are called.
+    /// The catalogue of the moment with all that is made of it. Ask once in each request, and keep the answer.
     #[must_use]
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+    pub fn published(&self) -> Arc<Published> {
+        self.publisher.current()
+    }
+
+    /// The catalogue of the moment.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.published().catalogue)
+    }
+
+    /// Signals every replacement of the catalogue, with the new one's generation.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.publisher.changes()
+    }
+
+    /// Replaces the catalogue: calls from now on are of this one, calls under way keep theirs. Returns its generation.
+    pub fn publish(&self, catalogue: Arc<Catalogue>) -> u64 {
+        self.publisher.publish(catalogue)
     }
 
     /// Who makes the callers' identities.
@@ -101,7 +125,7 @@ impl Calls {
         incoming: Incoming,
         gone: CancellationToken,
     ) -> Result<Outcome, NoOutcome> {
-        let tool = self.catalogue.find(&incoming.tool);
+        let tool = incoming.catalogue.find(&incoming.tool);
         let effect = tool.ok_or(NoOutcome::UnknownTool)?.effect;
         let _running = self.running.token();
         let calls = Arc::clone(&self);
@@ -121,7 +145,7 @@ impl Calls {
 
     /// The call with its log line.
     async fn told(&self, incoming: Incoming) -> Result<Outcome, NoOutcome> {
-        let tool = self.catalogue.find(&incoming.tool);
+        let tool = incoming.catalogue.find(&incoming.tool);
         let tool = tool.ok_or(NoOutcome::UnknownTool)?;
         let mut line = Line {
             correlation: CorrelationId::random(),

@@ -12,7 +12,7 @@ use rmcp::{
 };
 
 use super::{
-    Handler, Incoming, NoOutcome, Outcome,
+    Handler, Incoming, NoOutcome, Outcome, Published,
     outcome::{Code, Failure},
     present::{self, identity::Unchosen},
     question::{self, Answer, Asked, NotOurs},
@@ -35,12 +35,14 @@ pub(super) enum Reply {
 impl Handler {
     pub(super) async fn call(
         &self,
+        published: &Published,
         request: CallToolRequestParams,
         caller: Caller,
         context: RequestContext<RoleServer>,
     ) -> Result<Reply, NoOutcome> {
         let calls = &self.0.calls;
         let call = Incoming {
+            catalogue: Arc::clone(&published.catalogue),
             caller,
             tool: request.name.to_string(),
             arguments: request.arguments.unwrap_or_default(),
@@ -54,8 +56,7 @@ impl Handler {
             let outcome = tool.run(identities, &call.caller, &call.arguments).await;
             return Ok(Reply::Ended(outcome));
         }
-        calls
-            .catalogue()
+        call.catalogue
             .find(&call.tool)
             .ok_or(NoOutcome::UnknownTool)?;
         if request.request_state.is_some() || request.input_responses.is_some() {

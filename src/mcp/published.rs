@@ -1,0 +1,121 @@
+//! The catalogue of the moment and what MCP shows of it, replaced as a whole while calls run. In: a checked catalogue.
+//! Out: one [`Published`] that never changes; whoever holds it sees one catalogue from beginning to end. The one thing
+//! not to do: look twice in one call, because the second look may find another catalogue.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rmcp::model::{Implementation, ServerCapabilities, ServerConfig};
+use tokio::sync::watch;
+
+use super::{listing::Listing, workspace::WorkspaceTool};
+use crate::catalogue::Catalogue;
+
+/// A catalogue and all that is made of it once.
+pub struct Published {
+    /// What is called.
+    pub catalogue: Arc<Catalogue>,
+    /// The how-manieth since the start, beginning with 1: part of whatever must not outlive its catalogue.
+    pub generation: u64,
+    /// What `tools/list` answers with.
+    pub(super) listing: Listing,
+    /// How the server introduces itself.
+    pub(super) description: ServerConfig,
+}
+
+impl Published {
+    fn new(catalogue: Arc<Catalogue>, generation: u64, own_tools: bool) -> Self {
+        let own = own_tools.then(WorkspaceTool::listed);
+        Self {
+            listing: Listing::of(&catalogue, own.into_iter().flatten()),
+            description: description(&catalogue),
+            catalogue,
+            generation,
+        }
+    }
+}
+
+/// Holds what is published now and tells of every replacement.
+pub(super) struct Publisher {
+    current: ArcSwap<Published>,
+    changes: watch::Sender<u64>,
+    /// Whether tools of ours stand beside the catalogue's.
+    own_tools: bool,
+}
+
+impl Publisher {
+    pub(super) fn new(catalogue: Arc<Catalogue>, own_tools: bool) -> Self {
+        let first = 1;
+        Self {
+            current: ArcSwap::from_pointee(Published::new(catalogue, first, own_tools)),
+            changes: watch::Sender::new(first),
+            own_tools,
+        }
+    }
+
+    pub(super) fn current(&self) -> Arc<Published> {
+        self.current.load_full()
+    }
+
+    /// The generation of the moment, seen; each replacement is a change.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Puts this catalogue in the place of the one before. Calls under way keep theirs. Returns its generation.
+    pub(super) fn publish(&self, catalogue: Arc<Catalogue>) -> u64 {
+        let mut published = 0;
+        // The channel's own lock keeps two replacements in order, and whoever hears of one finds it here.
+        self.changes.send_modify(|generation| {
+            *generation += 1;
+            let next = Published::new(catalogue, *generation, self.own_tools);
+            self.current.store(Arc::new(next));
+            published = *generation;
+        });
+        published
+    }
+}
+
+/// Name, version and capabilities: tools, whose list does not change while the process runs.
+fn description(catalogue: &Catalogue) -> ServerConfig {
+    let server = catalogue.server();
+    let mut implementation = Implementation::new(server.name.clone(), env!("CARGO_PKG_VERSION"));
+    if let Some(title) = &server.title {
+        implementation = implementation.with_title(title.clone());
+    }
+    let capabilities = ServerCapabilities::builder().enable_tools().build();
+    let info = ServerConfig::new(capabilities).with_server_info(implementation);
+    match &server.instructions {
+        Some(instructions) => info.with_instructions(instructions.clone()),
+        None => info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue(name: &str) -> Arc<Catalogue> {
+        let text = format!(
+            "version: 1\nserver: {{ name: {name} }}\ntools:\n  ping: {{ description: Says hello., request: GET /ping, effect: read }}\n"
+        );
+        let catalogue = Catalogue::parse("test.yaml", text.as_bytes());
+        Arc::new(catalogue.unwrap_or_else(|problems| panic!("{problems}")))
+    }
+
+    #[test]
+    fn who_hears_of_a_change_finds_it_and_who_holds_the_old_one_keeps_it() {
+        let publisher = Publisher::new(catalogue("one"), false);
+        let mut changes = publisher.changes();
+        let held = publisher.current();
+        assert!(!changes.has_changed().unwrap());
+        assert_eq!(publisher.publish(catalogue("two")), 2);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(*changes.borrow_and_update(), 2);
+        let found = publisher.current();
+        assert_eq!((found.generation, held.generation), (2, 1));
+        assert_eq!(found.catalogue.server().name, "two");
+        assert_eq!(found.description.server_info.name, "two");
+        assert_eq!(held.catalogue.server().name, "one");
+    }
+}
