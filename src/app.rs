@@ -20,7 +20,7 @@ use crate::{
         CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
     },
-    mcp::{Calls, ConnectionLimits, McpService, Seal, workspace},
+    mcp::{Calls, ConnectionLimits, Handler, HandlesMcp, McpService, Seal, workspace},
     outgoing::Timeouts,
     server::{
         self, Answer, Open,
@@ -181,8 +181,17 @@ impl App {
     /// Answers until `shutdown`, then stops in order: no new connections, running calls finish, streams end. Whether
     /// everything that ran could finish.
     pub async fn run(self, shutdown: Shutdown) -> bool {
+        self.run_with(shutdown, |handler| handler).await
+    }
+
+    /// The same, with something around the product's handler: so that what is tested there has the whole front before it.
+    pub async fn run_with<H: HandlesMcp>(
+        self,
+        shutdown: Shutdown,
+        around: impl FnOnce(Handler) -> H,
+    ) -> bool {
         let grace = self.settings.shutdown.grace;
-        let answer = self.public_answer();
+        let answer = self.public_answer(around);
         let stop = CancellationToken::new();
         // Beside everything else: an issuer that is slow must not hold up the start, and whoever comes before the keys
         // waits for the same fetch.
@@ -207,19 +216,19 @@ impl App {
     }
 
     /// What answers on the public port.
-    fn public_answer(&self) -> Answer {
+    fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
         let server = &self.settings.server;
         let limits = ConnectionLimits {
             most: self.settings.connections.max,
             most_per_person: self.settings.connections.max_per_person,
             idle: self.settings.connections.idle_timeout,
         };
+        let seal = Seal::of(self.settings.request_state_secret.as_ref(), clock::unix_now);
         let mcp = Arc::new(McpService::new(
-            Arc::clone(&self.calls),
+            around(Handler::new(Arc::clone(&self.calls), seal)),
             limits,
             server.max_request_bytes,
             self.streams.clone(),
-            Seal::of(self.settings.request_state_secret.as_ref(), clock::unix_now),
         ));
         let public = Arc::new(Public {
             gate: Gate::new(

@@ -53,9 +53,14 @@ const OURS: [&str; 5] = [
     "tools/call",
 ];
 
-/// The handler rmcp talks to; cheap to clone, because rmcp asks for one per request.
+/// What rmcp can talk to; cheap to clone, because rmcp asks for one per request.
+pub trait HandlesMcp: ServerHandler + Clone {}
+
+impl<H: ServerHandler + Clone> HandlesMcp for H {}
+
+/// The handler of the product.
 #[derive(Clone)]
-struct Handler(Arc<Shared>);
+pub struct Handler(Arc<Shared>);
 
 struct Shared {
     calls: Arc<Calls>,
@@ -63,7 +68,9 @@ struct Shared {
 }
 
 impl Handler {
-    fn new(calls: Arc<Calls>, seal: Seal) -> Self {
+    /// Offers the tools of `calls`; `seal` is for what clients carry for us.
+    #[must_use]
+    pub fn new(calls: Arc<Calls>, seal: Seal) -> Self {
         Self(Arc::new(Shared { calls, seal }))
     }
 }

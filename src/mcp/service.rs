@@ -15,7 +15,7 @@ use rmcp::transport::streamable_http_server::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Calls, Handler, Seal, connections::Connections};
+use super::{HandlesMcp, connections::Connections};
 use crate::auth::Caller;
 
 pub use super::connections::ConnectionLimits;
@@ -32,24 +32,22 @@ const UNRECOGNIZED: &[u8] = b"unrecognized JSON-RPC message";
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
 
-/// MCP over streamable HTTP.
-pub struct McpService {
-    rmcp: StreamableHttpService<Handler, LocalSessionManager>,
+/// MCP over streamable HTTP, answered by `H`.
+pub struct McpService<H: HandlesMcp> {
+    rmcp: StreamableHttpService<H, LocalSessionManager>,
     sessions: Arc<LocalSessionManager>,
     connections: Connections,
 }
 
-impl McpService {
-    /// `streams` ends every open stream when it is cancelled; `seal` is for what clients carry for us. Host and Origin are the server's business, not rmcp's.
+impl<H: HandlesMcp> McpService<H> {
+    /// `streams` ends every open stream when it is cancelled. Host and Origin are the server's business, not rmcp's.
     #[must_use]
     pub fn new(
-        calls: Arc<Calls>,
+        handler: H,
         limits: ConnectionLimits,
         max_request_bytes: usize,
         streams: CancellationToken,
-        seal: Seal,
     ) -> Self {
-        let handler = Handler::new(calls, seal);
         let mut sessions = LocalSessionManager::default();
         sessions.session_config.keep_alive = Some(limits.idle);
         // No priming events: clients before 2025-11-25 try to parse their empty data (protocol page, trap 6).
