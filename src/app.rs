@@ -20,7 +20,10 @@ use crate::{
         CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
     },
-    mcp::{Calls, ConnectionLimits, Handler, HandlesMcp, McpService, Seal, workspace},
+    mcp::{
+        Calls, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists, McpService, NoKeys,
+        Seal, SealKeys, ServiceSettings, workspace,
+    },
     outgoing::Timeouts,
     server::{
         self, Answer, Open,
@@ -49,6 +52,8 @@ pub struct App {
     backend_address: String,
     verifier: Arc<Verifier>,
     calls: Arc<Calls>,
+    seal: Seal,
+    connection_ids: Arc<ConnectionIds>,
     outbound: Arc<Outbound>,
     clock_skew: Arc<ClockSkew>,
     settings: Settings,
@@ -113,6 +118,9 @@ pub enum StartError {
     /// Nobody can be asked for memberships.
     #[error(transparent)]
     Members(#[from] CannotAsk),
+    /// Connection ids cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] NoKeys),
     /// A port cannot be taken.
     #[error("{setting} = {addr} cannot be taken: {source}")]
     Bind {
@@ -146,12 +154,16 @@ impl App {
             return Err(StartError::ReservedTool(name));
         }
         let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
+        let keys = SealKeys::of(&settings.seal_secrets);
+        let lifetime = settings.connections.lifetime;
         Ok(Self {
             public: bind("server.listen", settings.server.listen).await?,
             ops: bind("ops.listen", settings.ops.listen).await?,
             backend_address: address_of(&settings.backend.url),
             verifier,
             calls: Arc::new(calls),
+            seal: Seal::of(&keys, clock::unix_now),
+            connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             outbound,
             clock_skew,
             settings,
@@ -218,17 +230,26 @@ impl App {
     /// What answers on the public port.
     fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
         let server = &self.settings.server;
-        let limits = ConnectionLimits {
-            most: self.settings.connections.max,
-            most_per_person: self.settings.connections.max_per_person,
-            idle: self.settings.connections.idle_timeout,
-        };
-        let seal = Seal::of(self.settings.request_state_secret.as_ref(), clock::unix_now);
-        let mcp = Arc::new(McpService::new(
-            around(Handler::new(Arc::clone(&self.calls), seal)),
-            limits,
-            server.max_request_bytes,
-            self.streams.clone(),
+        let connections = &self.settings.connections;
+        let handler = Handler::new(Arc::clone(&self.calls), self.seal.clone());
+        let published = Arc::clone(&self.calls);
+        let mcp = Arc::new(McpService::around(
+            around(handler),
+            ServiceSettings {
+                connections: ConnectionRules {
+                    most_streams: connections.max,
+                    most_streams_per_person: connections.max_per_person,
+                    heal: connections.heal,
+                },
+                ids: Arc::clone(&self.connection_ids),
+                max_request_bytes: server.max_request_bytes,
+                streams: self.streams.clone(),
+                lists: Lists {
+                    changes: self.calls.changes(),
+                    fingerprint: Arc::new(move || published.published().fingerprint),
+                },
+                now: clock::unix_now,
+            },
         ));
         let public = Arc::new(Public {
             gate: Gate::new(

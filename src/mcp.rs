@@ -12,8 +12,11 @@ pub mod workspace;
 
 mod choosing;
 mod connections;
+mod envelope;
 mod listing;
 mod question;
+mod response;
+mod seal;
 
 use std::sync::Arc;
 
@@ -37,7 +40,8 @@ pub use call::{Calls, Incoming, NoOutcome};
 pub use outcome::Outcome;
 pub use published::Published;
 pub use question::Seal;
-pub use service::{ConnectionLimits, McpService};
+pub use seal::SealKeys;
+pub use service::{ConnectionIds, ConnectionRules, Lists, McpService, NoKeys, ServiceSettings};
 
 use choosing::Reply;
 

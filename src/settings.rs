@@ -14,6 +14,7 @@ mod parse;
 mod problem;
 mod process;
 mod reader;
+mod sealing;
 mod secrets;
 mod services;
 mod signature;
@@ -63,8 +64,9 @@ pub struct Settings {
     pub signing_key_id: Option<HeaderValue>,
     /// Which token the backend gets.
     pub outbound: OutboundSettings,
-    /// Seals what clients carry for us from one request to the next; `None`: a key of this process's own.
-    pub request_state_secret: Option<SecretString>,
+    /// Seal what clients carry for us from one request to the next, the one of now first; empty: only a key of this
+    /// process's own does.
+    pub seal_secrets: Vec<SecretString>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// How many connections are kept, and for how long.
@@ -141,7 +143,7 @@ impl Settings {
         let workos_key = secret(reader, environment, &[keys::WORKOS_KEY]);
         let workos_key = workos_key.map(|key| key.map(|key| key.value));
         let tenant = TenantSettings::read(reader, workos_key);
-        let request_state = unguessable(reader, environment, &[keys::REQUEST_STATE_SECRET], rules);
+        let seal_secrets = sealing::read(reader, environment, rules);
         let secrets = outbound::Secrets {
             client: secret(reader, environment, &[keys::EXCHANGE_CLIENT_SECRET]),
             key: secret(reader, environment, &keys::MINT_KEY),
@@ -161,7 +163,7 @@ impl Settings {
             catalogue,
             auth: auth?,
             tenant: tenant?,
-            request_state_secret: request_state,
+            seal_secrets,
             signing_secret: signature.secret,
             signing_key_id: signature.key_id,
             outbound: outbound?,
@@ -179,18 +181,6 @@ fn secret(
     names: &[&str],
 ) -> Result<Option<Secret>, ()> {
     secrets::read(environment, names).map_err(|problem| reader.problems.push(problem))
-}
-
-/// A secret of ours that seals or signs; one that is too short is reported.
-fn unguessable(
-    reader: &mut Reader,
-    environment: &Environment,
-    names: &[&str],
-    rules: Stage,
-) -> Option<SecretString> {
-    let secret = secret(reader, environment, names).ok().flatten()?;
-    reader.problems.extend(secret.too_short(rules));
-    Some(secret.value)
 }
 
 #[cfg(test)]

@@ -1,166 +1,346 @@
-//! Legacy connections (`Mcp-Session-Id`) belong to the person who opened them, and there are only so many. rmcp neither
-//! binds nor caps them (protocol page E.9), so this table does: another person's id is as unknown as an invented one.
+//! The revisions before 2026-07-28: handshake, then requests under a connection id (`Mcp-Session-Id`). The id itself is
+//! the store (`id`), so a connection outlives this process, and costs nothing while nothing happens on it. In: what the
+//! front has read. Out: JSON or events. Every request is its own `exchange` with rmcp; a connection belongs to the
+//! person who made it, and to nobody else.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+mod batch;
+mod events;
+mod exchange;
+mod find;
+mod id;
+mod listening;
+mod live;
+mod replay;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+use rmcp::model::{
+    ClientCapabilities, ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions,
+    InitializeRequestParams, JsonRpcMessage, JsonRpcRequest, ProtocolVersion, RequestId,
+    ServerJsonRpcMessage, ServerResult,
 };
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::{
+    HandlesMcp,
+    envelope::{Envelope, Malformed},
+    response::{self, Answer, INTERNAL, INVALID_PARAMS, INVALID_REQUEST},
+    service::{Accepts, Post, ServiceSettings},
+};
 use crate::auth::Caller;
 
-/// How many connections may be open, and how long one may be idle.
+pub use id::{ConnectionIds, NoKeys};
+pub use listening::Lists;
+
+use exchange::Messages;
+use id::Connection;
+use live::Live;
+use replay::{Place, Replay};
+
+pub(super) const CONNECTION_ID: &str = "mcp-session-id";
+pub(super) const VERSION: &str = "mcp-protocol-version";
+
+/// A call that is not answered by then is answered by events, so that a lost connection is noticed and the answer can be
+/// asked for again.
+const SLOW: Duration = Duration::from_secs(1);
+/// An answer can be asked for again for so long.
+const KEPT_FOR: Duration = Duration::from_secs(120);
+
+/// What the operator says of connections.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// In all.
-    pub most: usize,
-    /// For one person.
-    pub most_per_person: usize,
-    /// After this long without a request a connection is closed.
-    pub idle: Duration,
+pub struct ConnectionRules {
+    /// So many streams may be open, in all.
+    pub most_streams: usize,
+    /// And so many of one person.
+    pub most_streams_per_person: usize,
+    /// Whether an unknown id is answered as if its handshake had just been.
+    pub heal: bool,
 }
 
-pub(super) struct Connections {
-    limits: ConnectionLimits,
-    open: Mutex<HashMap<String, Connection>>,
+/// All connections of the older revisions.
+pub(super) struct Connections<H: HandlesMcp> {
+    handler: H,
+    ids: Arc<ConnectionIds>,
+    live: Arc<Live>,
+    rules: ConnectionRules,
+    /// Ends all streams.
+    streams: CancellationToken,
+    lists: Lists,
+    now: fn() -> Duration,
+    /// When this process began, since 1970.
+    began: Duration,
 }
 
-struct Connection {
-    owner: Person,
-    last_used: Instant,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Person {
-    issuer: String,
-    subject: String,
-}
-
-impl Person {
-    fn of(caller: &Caller) -> Self {
+impl<H: HandlesMcp> Connections<H> {
+    pub(super) fn new(handler: H, settings: &ServiceSettings) -> Self {
         Self {
-            issuer: caller.issuer().to_owned(),
-            subject: caller.subject().to_owned(),
-        }
-    }
-}
-
-impl Connections {
-    pub(super) fn new(limits: ConnectionLimits) -> Self {
-        Self {
-            limits,
-            open: Mutex::default(),
+            handler,
+            ids: Arc::clone(&settings.ids),
+            live: Live::new(settings.connections),
+            rules: settings.connections,
+            streams: settings.streams.clone(),
+            lists: settings.lists.clone(),
+            began: (settings.now)(),
+            now: settings.now,
         }
     }
 
-    /// Whether this person may use this connection now; using it keeps it alive.
-    pub(super) fn admits(&self, id: &str, caller: &Caller, now: Instant) -> bool {
-        let person = Person::of(caller);
-        match self.table().get_mut(id) {
-            Some(connection) if connection.owner == person => {
-                connection.last_used = now;
-                true
+    /// The handshake: a new connection and its id.
+    pub(super) fn shakes_hands(&self, post: &Post<'_>, id: &RawValue) -> Answer {
+        let Some((request_id, mut params)) = handshake(post.body) else {
+            let why = "the parameters of initialize cannot be read";
+            return response::refusal_of(StatusCode::OK, id, INVALID_PARAMS, why);
+        };
+        let result = match self.handler.negotiate_initialize(&params) {
+            Ok(result) => result,
+            Err(error) => {
+                return response::json(&ServerJsonRpcMessage::error(error, Some(request_id)));
             }
-            _ => false,
+        };
+        params.protocol_version = result.protocol_version.clone();
+        let Ok((connection_id, _)) = self.ids.make(&params, post.caller) else {
+            let why = "no connection could be made";
+            return response::refusal_of(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL, why);
+        };
+        let result = ServerResult::InitializeResult(result);
+        let message = ServerJsonRpcMessage::response(result, request_id);
+        with_id(whole(&message, post.accepts), &connection_id)
+    }
+
+    /// One message on a connection.
+    pub(super) async fn takes(&self, post: Post<'_>, envelope: &Envelope<'_>) -> Answer {
+        let found = match self.find(&post.parts.headers, post.caller) {
+            Ok(found) => found,
+            Err(why) => return why.into(),
+        };
+        let made = found.made;
+        let answer = match (decoded(post.body), envelope) {
+            (Some(JsonRpcMessage::Request(request)), Envelope::Request { .. }) => {
+                self.answers(found.connection, request, post.parts, post.accepts)
+                    .await
+            }
+            (Some(message), Envelope::Notification { .. } | Envelope::Reply) => {
+                self.notes(&found.connection, message);
+                response::accepted()
+            }
+            (_, Envelope::Request { id, .. }) => {
+                let why = "the request cannot be read";
+                response::refusal_of(StatusCode::OK, id, INVALID_PARAMS, why)
+            }
+            (None, _) => {
+                let why = Malformed::NotJsonRpc;
+                response::refusal(StatusCode::BAD_REQUEST, why.code(), &why.to_string())
+            }
+        };
+        match made {
+            Some(id) => with_id(answer, &id),
+            None => answer,
         }
     }
 
-    /// Enters a new connection; returns the ids that have to be closed to make room for it.
-    pub(super) fn opened(&self, id: &str, caller: &Caller, now: Instant) -> Vec<String> {
-        let owner = Person::of(caller);
-        let mut table = self.table();
-        let mut closed: Vec<String> = table
-            .iter()
-            .filter(|(_, connection)| now - connection.last_used > self.limits.idle)
-            .map(|(id, _)| id.clone())
-            .collect();
-        closed.iter().for_each(|id| {
-            table.remove(id);
-        });
-        let own = |connection: &Connection| connection.owner == owner;
-        if table.values().filter(|connection| own(connection)).count()
-            >= self.limits.most_per_person
-        {
-            closed.extend(remove_oldest(&mut table, own));
+    /// The stream of what answers no request; or the rest of an answer that was lost.
+    pub(super) fn listens(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
+        let connection = match self.find(headers, caller) {
+            Ok(found) => found.connection,
+            Err(why) => return why.into(),
+        };
+        let last = headers.get("last-event-id").map(HeaderValue::as_bytes);
+        let Some(last) = last.filter(|last| !last.is_empty()) else {
+            return self.listen(&connection, caller, None);
+        };
+        let last = std::str::from_utf8(last).unwrap_or_default();
+        if let Some(list) = listening::list_of(last) {
+            return self.listen(&connection, caller, Some(list));
         }
-        if table.len() >= self.limits.most {
-            closed.extend(remove_oldest(&mut table, |_| true));
+        let Some(place) = Place::read(last) else {
+            let why = "this Last-Event-ID is none of ours: open the stream without it";
+            return response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why);
+        };
+        match self.live.answer(connection.key, &place.name) {
+            Some(answer) => self.rest(answer, place.seen),
+            None => lost(&place.request),
         }
-        table.insert(
-            id.to_owned(),
-            Connection {
-                owner,
-                last_used: now,
-            },
-        );
-        closed
     }
 
-    pub(super) fn closed(&self, id: &str) {
-        self.table().remove(id);
+    /// The client ends its connection.
+    pub(super) fn ends(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
+        match self.known(headers, caller) {
+            Ok(connection) => {
+                self.live.ends(connection.key);
+                // The official Python client takes only 200 and 204 for an end.
+                response::empty(StatusCode::NO_CONTENT)
+            }
+            Err(why) => why.into(),
+        }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, Connection>> {
-        // Every change leaves the table whole, so a panic elsewhere does not spoil it.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn answers(
+        &self,
+        connection: Connection,
+        mut request: JsonRpcRequest<ClientRequest>,
+        parts: Parts,
+        accepts: Accepts,
+    ) -> Answer {
+        let mut connection = connection;
+        if !accepts.events {
+            // What cannot be asked on a stream is not asked.
+            connection.peer.capabilities = ClientCapabilities::default();
+        }
+        request.request.extensions_mut().insert(parts);
+        let id = request.id.clone();
+        let handler = self.handler.clone();
+        let mut messages = exchange::begin(handler, &connection, request, &self.live);
+        if !accepts.events {
+            return match last(&mut messages).await {
+                Some(message) => response::json(&message),
+                None => response::accepted(),
+            };
+        }
+        let first = if accepts.json {
+            timeout(SLOW, messages.recv()).await.ok()
+        } else {
+            None
+        };
+        match first {
+            Some(Some(message)) if is_last(&message) => whole(&message, accepts),
+            Some(None) => events::response(stream::empty()),
+            first => {
+                let answer = Replay::new(connection.key, id);
+                self.live.keeps(Arc::clone(&answer));
+                if first.is_none() && knows_priming(&connection) {
+                    answer.prime();
+                }
+                tokio::spawn(fill(
+                    Arc::clone(&answer),
+                    first.flatten(),
+                    messages,
+                    Arc::clone(&self.live),
+                ));
+                self.rest(answer, 0)
+            }
+        }
+    }
+
+    /// A notification, or a reply to a request of ours; one that nobody waits for is no error.
+    fn notes(&self, connection: &Connection, message: ClientJsonRpcMessage) {
+        match message {
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) =
+                    notification.notification
+                    && let Some(id) = cancelled.params.request_id
+                {
+                    self.live.cancel(connection.key, &id);
+                }
+            }
+            reply => {
+                if !self.live.replied(connection.key, reply) {
+                    tracing::debug!("a reply came that nobody waits for");
+                }
+            }
+        }
+    }
+
+    /// An answer from this place on, to its end or ours.
+    fn rest(&self, answer: Arc<Replay>, seen: u64) -> Answer {
+        let ending = self.streams.clone();
+        events::response(stream::unfold((answer, seen), move |(answer, seen)| {
+            let ending = ending.clone();
+            async move {
+                tokio::select! {
+                    next = answer.after(seen) => {
+                        let (seen, event) = next?;
+                        Some((event, (answer, seen)))
+                    }
+                    () = tokio::time::sleep(events::SIGN_OF_LIFE) => Some((events::ALIVE, (answer, seen))),
+                    () = ending.cancelled() => None,
+                }
+            }
+        }))
     }
 }
 
-fn remove_oldest(
-    table: &mut HashMap<String, Connection>,
-    among: impl Fn(&Connection) -> bool,
-) -> Option<String> {
-    let (id, _) = table
-        .iter()
-        .filter(|(_, connection)| among(connection))
-        .min_by_key(|(_, connection)| connection.last_used)?;
-    let id = id.clone();
-    table.remove(&id);
-    Some(id)
+/// Collects an answer as it comes, and keeps it a while.
+async fn fill(
+    answer: Arc<Replay>,
+    first: Option<ServerJsonRpcMessage>,
+    mut messages: Messages,
+    live: Arc<Live>,
+) {
+    if let Some(first) = first {
+        answer.add(&first);
+    }
+    while let Some(message) = messages.recv().await {
+        answer.add(&message);
+    }
+    answer.end();
+    tokio::time::sleep(KEPT_FOR).await;
+    live.drops(&answer);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The answer is known no more: the client is told so, as the end of its request.
+fn lost(request: &RequestId) -> Answer {
+    let why = "the answer is no longer known: it was too long ago, or the server has been restarted since. \
+               A read can be repeated; before a write is repeated, look whether it was done";
+    let data = serde_json::json!({ "retryable": true });
+    let error = rmcp::ErrorData::internal_error(why, Some(data));
+    let message = ServerJsonRpcMessage::error(error, Some(request.clone()));
+    let event = events::message(None, &message);
+    events::response(stream::once(std::future::ready(event)))
+}
 
-    const LIMITS: ConnectionLimits = ConnectionLimits {
-        most: 3,
-        most_per_person: 2,
-        idle: Duration::from_secs(60),
-    };
-
-    fn person(subject: &str) -> Caller {
-        Caller::for_tests("https://issuer.test", subject, None)
+/// One message that is the whole answer.
+fn whole(message: &ServerJsonRpcMessage, accepts: Accepts) -> Answer {
+    if accepts.json {
+        return response::json(message);
     }
+    let event = events::message(None, message);
+    events::response(stream::once(std::future::ready(event)))
+}
 
-    #[test]
-    fn another_persons_id_is_as_unknown_as_an_invented_one() {
-        let (connections, now) = (Connections::new(LIMITS), Instant::now());
-        connections.opened("c1", &person("alice"), now);
-        assert!(connections.admits("c1", &person("alice"), now));
-        assert!(!connections.admits("c1", &person("mallory"), now));
-        let elsewhere = Caller::for_tests("https://other.test", "alice", None);
-        assert!(!connections.admits("c1", &elsewhere, now));
-        assert!(!connections.admits("c2", &person("alice"), now));
+/// The response alone, for who takes no events.
+async fn last(messages: &mut Messages) -> Option<ServerJsonRpcMessage> {
+    while let Some(message) = messages.recv().await {
+        if is_last(&message) {
+            return Some(message);
+        }
     }
+    None
+}
 
-    #[test]
-    fn a_person_who_opens_too_many_loses_the_own_oldest() {
-        let (connections, now) = (Connections::new(LIMITS), Instant::now());
-        let at = |seconds| now + Duration::from_secs(seconds);
-        connections.opened("bob", &person("bob"), at(0));
-        connections.opened("a1", &person("alice"), at(1));
-        connections.opened("a2", &person("alice"), at(2));
-        assert_eq!(connections.opened("a3", &person("alice"), at(3)), ["a1"]);
-        assert!(connections.admits("bob", &person("bob"), at(4)));
-        assert_eq!(connections.opened("c", &person("carol"), at(5)), ["a2"]);
-    }
+fn is_last(message: &ServerJsonRpcMessage) -> bool {
+    matches!(
+        message,
+        JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_)
+    )
+}
 
-    #[test]
-    fn idle_connections_are_closed_when_another_opens() {
-        let (connections, now) = (Connections::new(LIMITS), Instant::now());
-        connections.opened("old", &person("alice"), now);
-        let later = now + Duration::from_secs(61);
-        assert_eq!(connections.opened("new", &person("bob"), later), ["old"]);
+/// Clients before 2025-11-25 try to parse the empty data (protocol page, trap 6).
+fn knows_priming(connection: &Connection) -> bool {
+    connection.peer.protocol_version >= ProtocolVersion::V_2025_11_25
+}
+
+fn decoded(body: &[u8]) -> Option<ClientJsonRpcMessage> {
+    serde_json::from_slice(body).ok()
+}
+
+fn handshake(body: &[u8]) -> Option<(RequestId, InitializeRequestParams)> {
+    match decoded(body)? {
+        JsonRpcMessage::Request(JsonRpcRequest {
+            id,
+            request: ClientRequest::InitializeRequest(request),
+            ..
+        }) => Some((id, request.params)),
+        _ => None,
     }
+}
+
+fn with_id(mut answer: Answer, id: &str) -> Answer {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        answer.headers_mut().insert(CONNECTION_ID, id);
+    }
+    answer
 }

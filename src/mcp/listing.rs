@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rmcp::model::{CacheScope, Tool, ToolAnnotations};
+use sha2::{Digest, Sha256};
 
 use crate::{
     auth::Caller,
@@ -51,6 +52,18 @@ impl Listing {
             CacheScope::Public
         };
         (visible, scope)
+    }
+
+    /// Of everything a client may be shown.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut digest = Sha256::new();
+        for (tool, scopes) in &self.tools {
+            // A tool is plain data, which can always be written.
+            digest.update(serde_json::to_vec(&(tool, scopes)).unwrap_or_default());
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        u64::from_be_bytes(*first)
     }
 
     pub(super) fn tool(&self, name: &str) -> Option<Tool> {

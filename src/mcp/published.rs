@@ -17,6 +17,8 @@ pub struct Published {
     pub catalogue: Arc<Catalogue>,
     /// The how-manieth since the start, beginning with 1: part of whatever must not outlive its catalogue.
     pub generation: u64,
+    /// Tells tool lists apart, the same for the same list in every process.
+    pub fingerprint: u64,
     /// What `tools/list` answers with.
     pub(super) listing: Listing,
     /// How the server introduces itself.
@@ -26,8 +28,10 @@ pub struct Published {
 impl Published {
     fn new(catalogue: Arc<Catalogue>, generation: u64, own_tools: bool) -> Self {
         let own = own_tools.then(WorkspaceTool::listed);
+        let listing = Listing::of(&catalogue, own.into_iter().flatten());
         Self {
-            listing: Listing::of(&catalogue, own.into_iter().flatten()),
+            fingerprint: listing.fingerprint(),
+            listing,
             description: description(&catalogue),
             catalogue,
             generation,

@@ -7,7 +7,6 @@ mod form;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use hmac::{Hmac, KeyInit, Mac};
 use rmcp::{
     RoleServer,
     model::{
@@ -17,11 +16,10 @@ use rmcp::{
     },
     service::{RequestContext, ServiceError},
 };
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
+use super::seal::SealKeys;
 use crate::{auth::Caller, identity::Organization};
 
 use form::{form, named, titled};
@@ -32,7 +30,7 @@ const FIELD: &str = "organization";
 const SEALED_FOR: Duration = Duration::from_secs(600);
 /// And so long where it is the call that waits.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What the key is made for: the same secret may seal other things.
+/// What the keys are made for: the same secrets seal other things.
 const PURPOSE: &[u8] = b"toolbridge request state";
 const QUESTION: &[u8] = b"which organization";
 /// No state of ours is longer.
@@ -66,23 +64,21 @@ pub(super) struct NotOurs;
 /// Seals questions that the client carries.
 #[derive(Clone)]
 pub struct Seal {
-    codec: RequestStateCodec,
+    current: RequestStateCodec,
+    /// Only open.
+    others: Vec<RequestStateCodec>,
     now: fn() -> Duration,
 }
 
 impl Seal {
-    /// Sealed with this secret, or with a key of this process's own: then only this process takes the answers, and only
-    /// until it ends. `now` is the time since 1970.
+    /// `now` is the time since 1970.
     #[must_use]
-    pub fn of(secret: Option<&SecretString>, now: fn() -> Duration) -> Self {
-        let random = || {
-            let halves = [Uuid::new_v4(), Uuid::new_v4()];
-            halves.map(Uuid::into_bytes).concat()
-        };
-        let secret = secret.map(|secret| secret.expose_secret().as_bytes().to_vec());
-        let key = mac(&secret.unwrap_or_else(random), PURPOSE);
+    pub fn of(keys: &SealKeys, now: fn() -> Duration) -> Self {
+        let keys = keys.made_for(PURPOSE);
+        let others = keys.others.into_iter();
         Self {
-            codec: RequestStateCodec::new_unchecked(key),
+            current: RequestStateCodec::new_unchecked(keys.current),
+            others: others.map(RequestStateCodec::new_unchecked).collect(),
             now,
         }
     }
@@ -96,7 +92,7 @@ impl Seal {
         let binding = asked.digest();
         let options = SealOptions::new().associated_data(&binding);
         let ends = (self.now)().saturating_add(SEALED_FOR);
-        let state = self.codec.seal_with(&payload(ends), &options);
+        let state = self.current.seal_with(&payload(ends), &options);
         let form = form(asked.tool, titled(organizations));
         let form = InputRequest::Elicitation(ElicitRequest::new(form));
         let requests: InputRequests = BTreeMap::from([(FIELD.to_owned(), form)]);
@@ -111,11 +107,10 @@ impl Seal {
         responses: Option<&InputResponses>,
     ) -> Result<Answer, NotOurs> {
         let state = state.filter(|state| state.len() <= LONGEST_STATE);
-        let opened = self.codec.open_with(state.ok_or(NotOurs)?, &asked.digest());
-        let payload = opened.map_err(|error| {
-            tracing::debug!(%error, "a request state was refused");
-            NotOurs
-        })?;
+        let (state, digest) = (state.ok_or(NotOurs)?, asked.digest());
+        let mut codecs = std::iter::once(&self.current).chain(&self.others);
+        let opened = codecs.find_map(|codec| codec.open_with(state, &digest).ok());
+        let payload = opened.ok_or(NotOurs)?;
         let ends = ends(&payload).ok_or(NotOurs)?;
         if (self.now)() > ends {
             return Err(NotOurs);
@@ -215,15 +210,9 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().to_vec()
-}
-
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
     use serde_json::json;
 
     use super::*;
@@ -281,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_taken_for_the_call_it_was_asked_about() {
-        let seal = Seal::of(None, epoch);
+        let seal = Seal::of(&SealKeys::of([]), epoch);
         let state = state(&seal, &call());
         let answer =
             |call: &Call| seal.answer(call.asked(), Some(&state), Some(&accepted("org_2")));
@@ -319,9 +308,9 @@ mod tests {
 
     #[test]
     fn forged_cut_foreign_and_missing_states_are_refused() {
-        let (seal, call) = (Seal::of(None, epoch), call());
+        let (seal, call) = (Seal::of(&SealKeys::of([]), epoch), call());
         let good = state(&seal, &call);
-        let foreign = state(&Seal::of(None, epoch), &call);
+        let foreign = state(&Seal::of(&SealKeys::of([]), epoch), &call);
         let cut = &good[..good.len() - 1];
         let flipped = format!("{cut}{}", if good.ends_with('A') { 'B' } else { 'A' });
         let long = "x".repeat(100_000);
@@ -337,9 +326,12 @@ mod tests {
     #[test]
     fn a_question_can_be_answered_for_ten_minutes() {
         let secret = SecretString::from("0123456789abcdef0123456789abcdef");
-        let (state, call) = (state(&Seal::of(Some(&secret), epoch), &call()), call());
+        let (state, call) = (
+            state(&Seal::of(&SealKeys::of([&secret]), epoch), &call()),
+            call(),
+        );
         let answer = |now: fn() -> Duration| {
-            let seal = Seal::of(Some(&secret), now);
+            let seal = Seal::of(&SealKeys::of([&secret]), now);
             seal.answer(call.asked(), Some(&state), Some(&accepted("org_1")))
         };
         assert!(answer(|| Duration::from_secs(600)).is_ok());
@@ -349,10 +341,10 @@ mod tests {
 
     #[test]
     fn something_else_sealed_with_the_same_key_is_no_question() {
-        let (seal, call) = (Seal::of(None, epoch), call());
+        let (seal, call) = (Seal::of(&SealKeys::of([]), epoch), call());
         let binding = call.asked().digest();
         let options = SealOptions::new().associated_data(&binding);
-        let state = seal.codec.seal_with(b"12345678another purpose", &options);
+        let state = seal.current.seal_with(b"12345678another purpose", &options);
         let answer = seal.answer(call.asked(), Some(&state), Some(&accepted("org_1")));
         assert_eq!(answer, Err(NotOurs));
     }
@@ -361,8 +353,8 @@ mod tests {
     fn machines_with_one_secret_take_each_others_answers() {
         let secret = SecretString::from("0123456789abcdef0123456789abcdef");
         let (one, other) = (
-            Seal::of(Some(&secret), epoch),
-            Seal::of(Some(&secret), epoch),
+            Seal::of(&SealKeys::of([&secret]), epoch),
+            Seal::of(&SealKeys::of([&secret]), epoch),
         );
         let (state, call) = (state(&one, &call()), call());
         let answer = other.answer(call.asked(), Some(&state), Some(&accepted("org_1")));
@@ -371,7 +363,7 @@ mod tests {
 
     #[test]
     fn answers_that_choose_nothing_are_told_apart() {
-        let (seal, call) = (Seal::of(None, epoch), call());
+        let (seal, call) = (Seal::of(&SealKeys::of([]), epoch), call());
         let state = state(&seal, &call);
         let answer = |answer| seal.answer(call.asked(), Some(&state), Some(&responses(answer)));
         assert_eq!(answer(json!({ "action": "decline" })), Ok(Answer::Declined));

@@ -1,73 +1,93 @@
-//! The HTTP face of MCP: one endpoint for every protocol revision. Guards legacy connections, then lets rmcp answer.
-//! In: requests that the server has let in, with their `Caller`. Out: responses. Which revision a request speaks is
-//! rmcp's decision, except that a modern request's stray connection id is left alone (protocol page A.8).
+//! The HTTP face of MCP: one endpoint for every protocol revision. In: requests that the server has let in, with their
+//! `Caller`. Out: responses. Reads what a body holds, tells the eras apart (protocol page A.8) and hands each to its own:
+//! 2026-07-28 and later to rmcp, everything before to `connections`. What a request is may depend on it alone, never on
+//! tenant or load, because clients remember what they find.
 
-use std::{convert::Infallible, fmt::Display, sync::Arc, time::Instant};
+use std::{convert::Infallible, fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
-use http_body::Body;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use rmcp::transport::streamable_http_server::{
-    SessionManager, StreamableHttpServerConfig, StreamableHttpService,
-    session::local::LocalSessionManager,
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
+    request::Parts,
 };
-use serde_json::json;
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{HandlesMcp, connections::Connections};
+use super::{
+    HandlesMcp,
+    connections::{Connections, VERSION},
+    envelope::{self, Envelope, Posted, Traits},
+    response::{self, Answer, INVALID_REQUEST},
+};
 use crate::auth::Caller;
 
-pub use super::connections::ConnectionLimits;
-
-const CONNECTION_ID: &str = "mcp-session-id";
-const VERSION: &str = "mcp-protocol-version";
+pub use super::connections::{ConnectionIds, ConnectionRules, Lists, NoKeys};
 
 /// The first revision without connections; dates compare as text.
 const MODERN: &[u8] = b"2026-07-28";
 
-/// How rmcp's words for JSON that is no JSON-RPC message end; its version is pinned, and a test holds it.
-const UNRECOGNIZED: &[u8] = b"unrecognized JSON-RPC message";
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
-const PARSE_ERROR: i32 = -32700;
-const INVALID_REQUEST: i32 = -32600;
-
-/// MCP over streamable HTTP, answered by `H`.
+/// MCP over streamable HTTP, around a handler.
 pub struct McpService<H: HandlesMcp> {
-    rmcp: StreamableHttpService<H, LocalSessionManager>,
-    sessions: Arc<LocalSessionManager>,
-    connections: Connections,
+    modern: StreamableHttpService<H, NeverSessionManager>,
+    connections: Connections<H>,
+    max_request_bytes: usize,
+}
+
+/// What a client takes for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepts {
+    pub(super) json: bool,
+    pub(super) events: bool,
+}
+
+/// A POST whose body has arrived.
+pub(super) struct Post<'a> {
+    pub(super) body: &'a Bytes,
+    pub(super) caller: &'a Caller,
+    pub(super) parts: Parts,
+    pub(super) accepts: Accepts,
+}
+
+/// What the service is told beside the handler.
+pub struct ServiceSettings {
+    /// What the operator says of connections.
+    pub connections: ConnectionRules,
+    /// Makes and opens their ids.
+    pub ids: Arc<ConnectionIds>,
+    /// The longest body that is read.
+    pub max_request_bytes: usize,
+    /// Ends every open stream when it is cancelled.
+    pub streams: CancellationToken,
+    /// Which tool list there is, and when it changes.
+    pub lists: Lists,
+    /// The time since 1970.
+    pub now: fn() -> Duration,
 }
 
 impl<H: HandlesMcp> McpService<H> {
-    /// `streams` ends every open stream when it is cancelled. Host and Origin are the server's business, not rmcp's.
-    #[must_use]
-    pub fn new(
-        handler: H,
-        limits: ConnectionLimits,
-        max_request_bytes: usize,
-        streams: CancellationToken,
-    ) -> Self {
-        let mut sessions = LocalSessionManager::default();
-        sessions.session_config.keep_alive = Some(limits.idle);
-        // No priming events: clients before 2025-11-25 try to parse their empty data (protocol page, trap 6).
-        sessions.session_config.sse_retry = None;
-        let sessions = Arc::new(sessions);
+    /// Host and Origin are the server's business, not rmcp's.
+    pub fn around(handler: H, settings: ServiceSettings) -> Self {
         let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
             .with_json_response(true)
             .with_sse_retry(None)
-            .with_max_request_body_bytes(max_request_bytes)
-            .with_cancellation_token(streams)
+            .with_max_request_body_bytes(settings.max_request_bytes)
+            .with_cancellation_token(settings.streams.clone())
             .disable_allowed_hosts()
             .disable_allowed_origins();
+        let each = handler.clone();
+        let sessions = Arc::new(NeverSessionManager::default());
         Self {
-            rmcp: StreamableHttpService::new(
-                move || Ok(handler.clone()),
-                Arc::clone(&sessions),
-                config,
-            ),
-            sessions,
-            connections: Connections::new(limits),
+            modern: StreamableHttpService::new(move || Ok(each.clone()), sessions, config),
+            connections: Connections::new(handler, &settings),
+            max_request_bytes: settings.max_request_bytes,
         }
     }
 
@@ -75,105 +95,195 @@ impl<H: HandlesMcp> McpService<H> {
     pub async fn handle<B>(&self, request: Request<B>) -> Response<BoxBody<Bytes, Infallible>>
     where
         B: Body + Send + 'static,
-        B::Error: Display,
+        B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
         B::Data: Send + 'static,
     {
         let Some(caller) = request.extensions().get::<Caller>().cloned() else {
-            return refusal(
-                StatusCode::UNAUTHORIZED,
-                "the request has no verified caller",
-            );
+            let why = "the request has no verified caller";
+            return response::refusal(StatusCode::UNAUTHORIZED, INVALID_REQUEST, why);
         };
-        let id = legacy_connection(request.headers());
-        if let Some(id) = &id
-            && !self.connections.admits(id, &caller, Instant::now())
-        {
-            return refusal(
-                StatusCode::NOT_FOUND,
-                "unknown connection id: send `initialize` without one",
-            );
+        let is_modern = is_modern(request.headers());
+        match *request.method() {
+            Method::POST => self.post(request, &caller).await,
+            Method::GET if !is_modern => self.get(request.headers(), &caller),
+            Method::DELETE if !is_modern => self.connections.ends(request.headers(), &caller),
+            _ => not_allowed(is_modern),
         }
-        let is_delete = request.method() == Method::DELETE;
-        let is_json = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-        let mut response = self.rmcp.handle(request).await;
-        if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-            return unreadable(response).await;
-        }
-        if let (Some(id), true) = (&id, is_delete && response.status().is_success()) {
-            self.connections.closed(id);
-            // rmcp says 202; the official Python client takes only 200 and 204 for an end.
-            *response.status_mut() = StatusCode::NO_CONTENT;
-        }
-        if id.is_none() {
-            self.enter_new(&response, &caller).await;
-        }
-        response
     }
 
-    /// An answer that carries a connection id opened a connection.
-    async fn enter_new<B>(&self, response: &Response<B>, caller: &Caller) {
-        let Some(id) = text(response.headers(), CONNECTION_ID) else {
-            return;
+    async fn post<B>(&self, request: Request<B>, caller: &Caller) -> Answer
+    where
+        B: Body + Send + 'static,
+        B::Error: Display + Into<Box<dyn std::error::Error + Send + Sync>>,
+        B::Data: Send + 'static,
+    {
+        if !is_json(request.headers()) {
+            let (status, why) = (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body has to be JSON, and Content-Type has to say application/json",
+            );
+            return response::refusal(status, INVALID_REQUEST, why);
+        }
+        let accepts = accepts(request.headers());
+        if !accepts.json && !accepts.events {
+            return not_acceptable("application/json and text/event-stream");
+        }
+        let (parts, body) = request.into_parts();
+        let body = match read(body, self.max_request_bytes).await {
+            Ok(body) => body,
+            Err(refused) => return refused,
         };
-        for old in self.connections.opened(&id, caller, Instant::now()) {
-            if let Err(error) = self.sessions.close_session(&old.into()).await {
-                tracing::debug!(%error, "an evicted connection was already gone");
+        let post = Post {
+            body: &body,
+            caller,
+            parts,
+            accepts,
+        };
+        match envelope::read(&body) {
+            Ok(Posted::One(message)) => self.one(post, &message).await,
+            Ok(Posted::Batch(messages)) => self.connections.takes_batch(post, messages).await,
+            Err(why) => response::refusal(StatusCode::BAD_REQUEST, why.code(), &why.to_string()),
+        }
+    }
+
+    async fn one(&self, post: Post<'_>, message: &Envelope<'_>) -> Answer {
+        let headers = &post.parts.headers;
+        match message {
+            Envelope::Request { method, id, traits }
+                if method == "initialize" && traits.shakes_hands =>
+            {
+                self.connections.shakes_hands(&post, id)
             }
+            Envelope::Request { method, traits, .. }
+            | Envelope::Notification { method, traits }
+                if speaks_modern(method, *traits, headers) =>
+            {
+                self.modern(post.parts, post.body.clone()).await
+            }
+            Envelope::Reply if is_modern(headers) => {
+                let why = "this revision has no replies: repeat the call with what was asked for";
+                response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why)
+            }
+            message => self.connections.takes(post, message).await,
         }
     }
-}
 
-/// The connection id of a request that is not of a revision without connections.
-fn legacy_connection(headers: &HeaderMap) -> Option<String> {
-    if is_modern(headers) {
-        return None;
+    /// rmcp wants both media types named; clients that name one or none get what they can read of it.
+    async fn modern(&self, mut parts: Parts, body: Bytes) -> Answer {
+        parts.headers.insert(ACCEPT, BOTH);
+        let request = Request::from_parts(parts, Full::new(body));
+        let answer = self.modern.handle(request).await;
+        let status = answer.status();
+        let is_text = !is_json(answer.headers());
+        if (status.is_client_error() || status.is_server_error()) && is_text {
+            return worded(answer).await;
+        }
+        answer
     }
-    text(headers, CONNECTION_ID)
+
+    fn get(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
+        if !accepts(headers).events {
+            return not_acceptable("text/event-stream");
+        }
+        self.connections.listens(headers, caller)
+    }
 }
 
-/// Whether a request is of a revision without connections.
+/// Whether the headers are those of a revision without connections.
 pub(super) fn is_modern(headers: &HeaderMap) -> bool {
     headers
         .get(VERSION)
         .is_some_and(|version| version.as_bytes() >= MODERN)
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
+/// Point 8 of the protocol page's A.8.
+fn speaks_modern(method: &str, traits: Traits, headers: &HeaderMap) -> bool {
+    traits.names_version
+        || is_modern(headers)
+        || matches!(method, "server/discover" | "subscriptions/listen")
 }
 
-/// rmcp answers a body that it cannot read with 415 and text; clients look for a JSON-RPC error (protocol page A.7, E.9).
-async fn unreadable(
-    answer: Response<BoxBody<Bytes, Infallible>>,
-) -> Response<BoxBody<Bytes, Infallible>> {
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Clients have to list both types; those that list one, `*/*` or nothing are served all the same.
+fn accepts(headers: &HeaderMap) -> Accepts {
+    let mut lists = headers.get_all(ACCEPT).iter().peekable();
+    if lists.peek().is_none() {
+        return Accepts {
+            json: true,
+            events: true,
+        };
+    }
+    let mut accepts = Accepts {
+        json: false,
+        events: false,
+    };
+    let ranges = lists.filter_map(|list| list.to_str().ok());
+    for range in ranges.flat_map(|list| list.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let refused = parts.any(|part| {
+            let weight = part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+            weight.is_some_and(|weight| weight <= 0.0)
+        });
+        if refused {
+            continue;
+        }
+        accepts.json |= matches!(
+            essence.as_str(),
+            "application/json" | "application/*" | "*/*"
+        );
+        accepts.events |= matches!(essence.as_str(), "text/event-stream" | "text/*" | "*/*");
+    }
+    accepts
+}
+
+async fn read<B>(body: B, limit: usize) -> Result<Bytes, Answer>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let error = match Limited::new(body, limit).collect().await {
+        Ok(body) => return Ok(body.to_bytes()),
+        Err(error) => error,
+    };
+    let (status, why) = if error.is::<LengthLimitError>() {
+        let why = "the body is larger than this server takes";
+        (StatusCode::PAYLOAD_TOO_LARGE, why)
+    } else {
+        (StatusCode::BAD_REQUEST, "the body did not arrive")
+    };
+    Err(response::refusal(status, INVALID_REQUEST, why))
+}
+
+fn not_acceptable(types: &str) -> Answer {
+    let why = format!("Accept has to name {types}");
+    response::refusal(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, &why)
+}
+
+fn not_allowed(is_modern: bool) -> Answer {
+    let allowed = if is_modern {
+        "POST"
+    } else {
+        "GET, POST, DELETE"
+    };
+    let why = format!("here are {allowed}");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut refused = response::refusal(status, INVALID_REQUEST, &why);
+    let headers = refused.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    refused
+}
+
+/// rmcp refuses some requests in plain text: the same words, as JSON-RPC.
+async fn worded(answer: Answer) -> Answer {
+    let status = answer.status();
     let Ok(said) = answer.into_body().collect().await;
     let said = said.to_bytes();
-    let (code, message) = if said.ends_with(UNRECOGNIZED) {
-        (INVALID_REQUEST, "this is no JSON-RPC message")
-    } else {
-        (PARSE_ERROR, "the body is no JSON that can be read")
-    };
-    error(StatusCode::BAD_REQUEST, code, message)
-}
-
-/// A refusal with a JSON-RPC body that answers no particular request.
-fn refusal(status: StatusCode, message: &str) -> Response<BoxBody<Bytes, Infallible>> {
-    error(status, INVALID_REQUEST, message)
-}
-
-fn error(status: StatusCode, code: i32, message: &str) -> Response<BoxBody<Bytes, Infallible>> {
-    let body = json!({
-        "jsonrpc": "2.0",
-        "error": { "code": code, "message": message },
-    });
-    let mut response = Response::new(Full::from(body.to_string()).boxed());
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
-    response
+    let said = String::from_utf8_lossy(&said);
+    response::refusal(status, INVALID_REQUEST, said.trim())
 }

@@ -170,7 +170,8 @@ fn known_variables() -> BTreeSet<String> {
         keys::JWT_SECRET,
         keys::NEXT_SIGNING_SECRET,
         keys::WORKOS_KEY,
-        keys::REQUEST_STATE_SECRET,
+        keys::SEAL_SECRET,
+        keys::NEXT_SEAL_SECRET,
         keys::EXCHANGE_CLIENT_SECRET,
     ];
     let secrets = keys::SIGNING_SECRET

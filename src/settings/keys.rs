@@ -27,7 +27,9 @@ pub(super) const SIGNING_SECRET: [&str; 2] =
 /// Asks WorkOS for memberships.
 pub(super) const WORKOS_KEY: &str = "WORKOS_API_KEY";
 /// Seals what clients carry for us from one request to the next.
-pub(super) const REQUEST_STATE_SECRET: &str = "REQUEST_STATE_SECRET";
+pub(super) const SEAL_SECRET: &str = "SEAL_SECRET";
+/// What shall seal next, or sealed before, while the secret is being replaced.
+pub(super) const NEXT_SEAL_SECRET: &str = "SEAL_SECRET_NEXT";
 
 /// What shall sign next, while the secret is being replaced.
 pub(super) const NEXT_SIGNING_SECRET: &str = "TENANT_HEADER_SECRET_NEXT";
@@ -109,6 +111,8 @@ keys! {
     LOG_FORMAT = "log.format", Some("auto"), [];
     CONNECTIONS_MAX = "connections.max", Some("1000"), [];
     CONNECTIONS_MAX_PER_PERSON = "connections.max_per_person", Some("50"), [];
+    CONNECTIONS_LIFETIME = "connections.lifetime", Some("30d"), [];
+    CONNECTIONS_HEAL = "connections.heal", Some("false"), [];
     CONNECTIONS_IDLE_TIMEOUT = "connections.idle_timeout", Some("4h"), [];
     SHUTDOWN_GRACE = "shutdown.grace", Some("7s"), ["TOOLBRIDGE_SHUTDOWN_TIMEOUT_SECONDS"];
     SHUTDOWN_KILL_TIMEOUT = "shutdown.kill_timeout", Some("10s"), [];

@@ -29,11 +29,15 @@ pub enum LogFormat {
 /// `connections.*`: MCP's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// At most so many at once.
+    /// At most so many open streams at once.
     pub max: usize,
     /// At most so many of one person.
     pub max_per_person: usize,
-    /// One that is silent for so long is ended.
+    /// A connection id is good for so long.
+    pub lifetime: Duration,
+    /// Whether an unknown id is answered as if its handshake had just been.
+    pub heal: bool,
+    /// A connection that is a stream itself (SSE) is ended when it is silent for so long.
     pub idle_timeout: Duration,
 }
 
@@ -66,13 +70,17 @@ impl ConnectionSettings {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let max = reader.scalar(&keys::CONNECTIONS_MAX, parse::count);
         let max_per_person = reader.scalar(&keys::CONNECTIONS_MAX_PER_PERSON, parse::count);
+        let bounds = Duration::from_secs(60)..=365 * 24 * HOUR;
+        let lifetime = reader.duration(&keys::CONNECTIONS_LIFETIME, bounds);
+        let heal = reader.boolean(&keys::CONNECTIONS_HEAL);
         let bounds = Duration::from_secs(1)..=30 * 24 * HOUR;
         let idle_timeout = reader.duration(&keys::CONNECTIONS_IDLE_TIMEOUT, bounds);
-        let (max, max_per_person, idle_timeout) = (max?, max_per_person?, idle_timeout?);
         Some(Self {
-            max,
-            max_per_person,
-            idle_timeout,
+            max: max?,
+            max_per_person: max_per_person?,
+            lifetime: lifetime?,
+            heal: heal?,
+            idle_timeout: idle_timeout?,
         })
     }
 }

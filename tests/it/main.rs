@@ -16,6 +16,7 @@ mod canonical_calls;
 mod catalogue;
 mod clock_skew;
 mod commands;
+mod connections;
 mod doctor;
 mod harness;
 mod isolation;

@@ -64,7 +64,9 @@ async fn a_modern_client_is_asked_and_repeats_the_call() {
 async fn an_answer_is_not_taken_from_another_person_call_or_sidecar() {
     let sandbox = sandbox().await;
     let url = Setup::before(&sandbox.url()).start().await;
-    let elsewhere = Setup::before(&sandbox.url()).start().await;
+    let other = "seals-elsewhere-in-the-integration-tests-0123456789";
+    let elsewhere = Setup::before(&sandbox.url()).secret("SEAL_SECRET", other);
+    let elsewhere = elsewhere.start().await;
     let [alice, bob] = ["alice", "bob"].map(|name| Person::named(&url, name));
     let sealed = state(&alice.calls(TOOL, &note("Hi")).await);
     let broken = format!("{}x", &sealed[..sealed.len() - 1]);
@@ -141,7 +143,7 @@ async fn an_organization_that_was_not_offered_is_refused() {
 async fn sidecars_with_one_secret_take_each_others_answers() {
     let sandbox = sandbox().await;
     let secret = "state-secret-of-the-organization-tests-0123456789";
-    let setup = || Setup::before(&sandbox.url()).secret("REQUEST_STATE_SECRET", secret);
+    let setup = || Setup::before(&sandbox.url()).secret("SEAL_SECRET", secret);
     let (one, other) = (setup().start().await, setup().start().await);
     let alice = Person::named(&one, "alice");
     let sealed = state(&alice.calls(TOOL, &note("Hi")).await);

@@ -149,14 +149,15 @@ fn the_key_goes_to_https_or_stays_on_this_machine() {
 }
 
 #[test]
-fn a_short_secret_for_request_states_is_refused() {
-    let refused = material(&[("REQUEST_STATE_SECRET", "short")]).refused();
-    assert!(refused.contains("`REQUEST_STATE_SECRET` (environment): shorter than 32"));
-    let settings = material(&[("REQUEST_STATE_SECRET", SECRET)]).settings();
-    assert_eq!(
-        settings.request_state_secret.unwrap().expose_secret(),
-        SECRET
-    );
+fn a_short_secret_that_seals_is_refused() {
+    let refused = material(&[("SEAL_SECRET", "short")]).refused();
+    assert!(refused.contains("`SEAL_SECRET` (environment): shorter than 32"));
+    let settings = material(&[("SEAL_SECRET", SECRET)]).settings();
+    let secrets = settings
+        .seal_secrets
+        .iter()
+        .map(ExposeSecret::expose_secret);
+    assert_eq!(secrets.collect::<Vec<_>>(), [SECRET]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A connection of the revisions before 2026-07-28: `initialize`, a connection id, answers as events.
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -19,8 +18,12 @@ pub(crate) struct Connection {
     pub(crate) id: String,
 }
 
-/// The stream of messages that answer no request.
-pub(crate) struct Stream(reqwest::Response);
+/// A response of events, as they come.
+pub(crate) struct Stream {
+    response: reqwest::Response,
+    /// What has come and was not read yet.
+    text: String,
+}
 
 impl Connection {
     pub(super) async fn open(person: &Person) -> Self {
@@ -61,21 +64,60 @@ impl Connection {
 
     pub(crate) async fn listens(&self) -> Stream {
         let person = self.person.with("accept", "text/event-stream");
-        let response = person.opens(Method::GET).await;
-        assert_eq!(response.status(), 200);
-        Stream(response)
+        let stream = person.streams("GET", "").await;
+        assert_eq!(stream.status(), 200);
+        stream
     }
 }
 
 impl Stream {
+    pub(super) fn of(response: reqwest::Response) -> Self {
+        Self {
+            response,
+            text: String::new(),
+        }
+    }
+
     /// Waits for the end of the stream; what came before it.
     pub(crate) async fn ends(mut self) -> String {
-        let mut text = String::new();
-        while let Ok(Some(chunk)) = in_time(self.0.chunk()).await {
-            text.push_str(&String::from_utf8_lossy(&chunk));
-        }
-        text
+        while self.grows().await {}
+        self.text
     }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// Waits for the next event: its lines, without the empty one.
+    pub(crate) async fn event(&mut self) -> String {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let event = format!("{event}\n");
+                self.text = rest.to_owned();
+                return event;
+            }
+            assert!(self.grows().await, "the stream ended: {}", self.text);
+        }
+    }
+
+    /// Waits for more; whether there is.
+    async fn grows(&mut self) -> bool {
+        let Ok(Some(chunk)) = in_time(self.response.chunk()).await else {
+            return false;
+        };
+        self.text.push_str(&String::from_utf8_lossy(&chunk));
+        true
+    }
+}
+
+/// The same person on a new connection of this revision.
+pub(crate) async fn opened_with(person: &Person, version: &str) -> Person {
+    let mut hello = initialize();
+    hello["params"]["protocolVersion"] = json!(version);
+    let answer = person.posts(&hello).await;
+    person
+        .with("mcp-session-id", answer.header("mcp-session-id"))
+        .with("mcp-protocol-version", version)
 }
 
 pub(crate) fn initialize() -> Value {
@@ -87,6 +129,6 @@ pub(crate) fn initialize() -> Value {
     request(1, "initialize", params)
 }
 
-fn request(id: u64, method: &str, params: Value) -> Value {
+pub(crate) fn request(id: u64, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }

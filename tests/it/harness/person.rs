@@ -10,7 +10,10 @@ use tokio::{
 };
 use toolbridge::outgoing::{self, Timeouts};
 
-use super::{in_time, legacy::Connection};
+use super::{
+    in_time,
+    legacy::{Connection, Stream},
+};
 
 pub(crate) const MODERN: &str = "2026-07-28";
 pub(crate) const BOTH_TYPES: &str = "application/json, text/event-stream";
@@ -92,13 +95,18 @@ impl Person {
         self.sends("GET", path, "").await
     }
 
-    /// A response whose body is still to come.
-    pub(super) async fn opens(&self, method: Method) -> reqwest::Response {
+    /// A response of MCP whose body is still to come.
+    pub(crate) async fn streams(&self, method: &str, body: &str) -> Stream {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = self.client.request(method, format!("{}/mcp", self.url));
-        let request = self.headers.iter().fold(request, |request, (name, value)| {
-            request.header(name, value)
-        });
-        request.send().await.unwrap()
+        let person = self.with("content-type", "application/json");
+        let request = person
+            .headers
+            .iter()
+            .fold(request, |request, (name, value)| {
+                request.header(name, value)
+            });
+        Stream::of(request.body(body.to_owned()).send().await.unwrap())
     }
 
     /// One message to MCP.

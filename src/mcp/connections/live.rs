@@ -1,0 +1,285 @@
+//! What this process has in hand for connections: calls that run, requests of ours that wait for a reply, streams that
+//! are open, answers that may be asked for again. In: connection keys. Out: guards that take themselves out again. A
+//! connection for which nothing runs and no stream is open is not in here at all, so an idle one costs nothing.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{ConnectionRules, id::ConnectionKey, replay::Replay};
+use crate::auth::Caller;
+
+/// So many ends are remembered, so that an ended connection is unknown until its id is too old anyway, or a restart.
+const REMEMBERED_ENDS: usize = 10_000;
+/// So many answers wait to be asked for again, of all connections.
+const KEPT_ANSWERS: usize = 1_000;
+
+/// Shared by all requests.
+pub(super) struct Live {
+    rules: ConnectionRules,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    counter: u64,
+    running: HashMap<(ConnectionKey, RequestId), (u64, CancellationToken)>,
+    asked: HashMap<(ConnectionKey, String), Asked>,
+    streams: HashMap<u64, Stream>,
+    /// The answers that may be asked for again, oldest first.
+    answers: VecDeque<Arc<Replay>>,
+    ended: HashSet<ConnectionKey>,
+    /// The same, oldest first.
+    ends: VecDeque<ConnectionKey>,
+}
+
+/// A request of ours, waiting: rmcp's number for it, and the way back into the exchange.
+struct Asked {
+    ours: RequestId,
+    replies: mpsc::UnboundedSender<ClientJsonRpcMessage>,
+}
+
+struct Stream {
+    connection: ConnectionKey,
+    owner: Person,
+    end: CancellationToken,
+}
+
+/// Who holds a stream.
+#[derive(Clone, PartialEq, Eq)]
+struct Person {
+    issuer: String,
+    subject: String,
+}
+
+/// Why a stream is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMany {
+    #[error("you have as many open streams as one person may have: close one")]
+    Yours,
+    #[error("this server has as many open streams as it may have: try again later")]
+    All,
+}
+
+/// A call that runs; cancelled by its connection's `notifications/cancelled`.
+pub(super) struct Running {
+    live: Arc<Live>,
+    call: (ConnectionKey, RequestId),
+    number: u64,
+}
+
+/// A stream that is open.
+pub(super) struct OpenStream {
+    live: Arc<Live>,
+    number: u64,
+    connection: ConnectionKey,
+    /// Fires when its connection is ended.
+    pub(super) end: CancellationToken,
+}
+
+impl Live {
+    pub(super) fn new(rules: ConnectionRules) -> Arc<Self> {
+        Arc::new(Self {
+            rules,
+            table: Mutex::default(),
+        })
+    }
+
+    /// Enters a call, until what is returned is dropped.
+    pub(super) fn runs(
+        self: &Arc<Self>,
+        connection: ConnectionKey,
+        id: &RequestId,
+        cancel: CancellationToken,
+    ) -> Running {
+        let mut table = self.table();
+        let number = table.next();
+        let call = (connection, id.clone());
+        table.running.insert(call.clone(), (number, cancel));
+        Running {
+            live: Arc::clone(self),
+            call,
+            number,
+        }
+    }
+
+    /// The client does not want this answer any more.
+    pub(super) fn cancel(&self, connection: ConnectionKey, id: &RequestId) {
+        let mut table = self.table();
+        if let Some((_, cancel)) = table.running.remove(&(connection, id.clone())) {
+            cancel.cancel();
+        }
+    }
+
+    /// Enters a request of ours under the name that the client sees.
+    pub(super) fn asks(
+        &self,
+        connection: ConnectionKey,
+        name: &str,
+        ours: RequestId,
+        replies: mpsc::UnboundedSender<ClientJsonRpcMessage>,
+    ) {
+        let asked = Asked { ours, replies };
+        let mut table = self.table();
+        table.asked.insert((connection, name.to_owned()), asked);
+    }
+
+    /// Hands a client's reply to the exchange that asked for it; whether there is one.
+    pub(super) fn replied(
+        &self,
+        connection: ConnectionKey,
+        mut reply: ClientJsonRpcMessage,
+    ) -> bool {
+        let id = match &mut reply {
+            JsonRpcMessage::Response(response) => &mut response.id,
+            JsonRpcMessage::Error(error) => match &mut error.id {
+                Some(id) => id,
+                None => return false,
+            },
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => return false,
+        };
+        let RequestId::String(name) = &*id else {
+            return false;
+        };
+        let asked = self.table().asked.remove(&(connection, name.to_string()));
+        let Some(asked) = asked else {
+            return false;
+        };
+        *id = asked.ours;
+        asked.replies.send(reply).is_ok()
+    }
+
+    /// Forgets the requests of ours that no exchange waits for any more.
+    pub(super) fn forget(&self, connection: ConnectionKey, names: &[String]) {
+        let mut table = self.table();
+        for name in names {
+            table.asked.remove(&(connection, name.clone()));
+        }
+    }
+
+    /// Enters a stream, until what is returned is dropped.
+    pub(super) fn opens(
+        self: &Arc<Self>,
+        connection: ConnectionKey,
+        caller: &Caller,
+    ) -> Result<OpenStream, TooMany> {
+        let owner = Person {
+            issuer: caller.issuer().to_owned(),
+            subject: caller.subject().to_owned(),
+        };
+        let mut table = self.table();
+        if table.streams.len() >= self.rules.most_streams {
+            return Err(TooMany::All);
+        }
+        let own = table.streams.values();
+        if own.filter(|stream| stream.owner == owner).count() >= self.rules.most_streams_per_person
+        {
+            return Err(TooMany::Yours);
+        }
+        let number = table.next();
+        let end = CancellationToken::new();
+        let stream = Stream {
+            connection,
+            owner,
+            end: end.clone(),
+        };
+        table.streams.insert(number, stream);
+        Ok(OpenStream {
+            live: Arc::clone(self),
+            number,
+            connection,
+            end,
+        })
+    }
+
+    /// Keeps an answer, so that it can be asked for again.
+    pub(super) fn keeps(&self, answer: Arc<Replay>) {
+        let mut table = self.table();
+        if table.answers.len() >= KEPT_ANSWERS {
+            table.answers.pop_front();
+        }
+        table.answers.push_back(answer);
+    }
+
+    /// The answer of that connection under that name, if it is still known.
+    pub(super) fn answer(&self, connection: ConnectionKey, name: &str) -> Option<Arc<Replay>> {
+        let table = self.table();
+        let mut answers = table.answers.iter();
+        let known = answers.find(|it| it.connection == connection && it.name == name);
+        known.cloned()
+    }
+
+    pub(super) fn drops(&self, answer: &Arc<Replay>) {
+        self.table().answers.retain(|it| !Arc::ptr_eq(it, answer));
+    }
+
+    /// The client ended this connection: its id is unknown from now on, and what it had running ends.
+    pub(super) fn ends(&self, connection: ConnectionKey) {
+        let mut table = self.table();
+        if table.ends.len() >= REMEMBERED_ENDS
+            && let Some(oldest) = table.ends.pop_front()
+        {
+            table.ended.remove(&oldest);
+        }
+        if table.ended.insert(connection) {
+            table.ends.push_back(connection);
+        }
+        let running = table.running.iter();
+        let own = running.filter(|((of, _), _)| *of == connection);
+        own.for_each(|(_, (_, cancel))| cancel.cancel());
+        table.answers.retain(|it| it.connection != connection);
+        for stream in table.streams.values() {
+            if stream.connection == connection {
+                stream.end.cancel();
+            }
+        }
+    }
+
+    pub(super) fn has_ended(&self, connection: ConnectionKey) -> bool {
+        self.table().ended.contains(&connection)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change leaves the table whole, so a panic elsewhere does not spoil it.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut table = self.live.table();
+        let entered = table.running.get(&self.call);
+        // A client may have used the same id again meanwhile.
+        if entered.is_some_and(|(number, _)| *number == self.number) {
+            table.running.remove(&self.call);
+        }
+    }
+}
+
+impl OpenStream {
+    /// Whether this is the connection's newest stream: each message goes to one stream (protocol page A.6).
+    pub(super) fn is_newest(&self) -> bool {
+        let table = self.live.table();
+        let mut streams = table.streams.iter();
+        !streams
+            .any(|(number, stream)| stream.connection == self.connection && *number > self.number)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.live.table().streams.remove(&self.number);
+    }
+}

@@ -1,0 +1,165 @@
+//! The events of one answer, kept while they may be asked for again: a client that lost the stream comes back with the
+//! id of the last event it saw (`Last-Event-ID`, 2025-03-26 to 2025-11-25). In: messages, once each. Out: events, from
+//! any place on, as often as somebody asks. An event's id tells the stream, the place and the request, so that even a
+//! process that never saw the stream can end the client's wait with an error instead of an empty success.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use rmcp::model::{RequestId, ServerJsonRpcMessage};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{events, id::ConnectionKey};
+
+/// An answer has so many events at most that are kept: older progress is of no use to who comes back.
+const KEPT_EVENTS: usize = 64;
+
+/// One answer.
+pub(super) struct Replay {
+    pub(super) connection: ConnectionKey,
+    /// Nobody can guess it, and it is no secret.
+    pub(super) name: String,
+    request: RequestId,
+    events: Mutex<Events>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Events {
+    /// With the place of each.
+    kept: VecDeque<(u64, Bytes)>,
+    next: u64,
+    ended: bool,
+}
+
+/// Where in which answer a client stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) name: String,
+    pub(super) seen: u64,
+    pub(super) request: RequestId,
+}
+
+impl Replay {
+    pub(super) fn new(connection: ConnectionKey, request: RequestId) -> Arc<Self> {
+        Arc::new(Self {
+            connection,
+            name: Uuid::new_v4().simple().to_string(),
+            request,
+            events: Mutex::default(),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// An event without a message, whose id a client can come back with.
+    pub(super) fn prime(&self) {
+        self.push(events::priming);
+    }
+
+    pub(super) fn add(&self, message: &ServerJsonRpcMessage) {
+        self.push(|id| events::message(Some(id), message));
+    }
+
+    /// Nothing more is coming.
+    pub(super) fn end(&self) {
+        self.events().ended = true;
+        self.changed.send_replace(());
+    }
+
+    /// The next event after this place, when there is one; `None` when nothing more is coming.
+    pub(super) async fn after(&self, seen: u64) -> Option<(u64, Bytes)> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            {
+                let events = self.events();
+                let mut kept = events.kept.iter();
+                if let Some((place, event)) = kept.find(|(place, _)| *place > seen) {
+                    return Some((*place, event.clone()));
+                }
+                if events.ended {
+                    return None;
+                }
+            }
+            // The sender is a field of ours, so it is never gone.
+            let _ = changed.changed().await;
+        }
+    }
+
+    fn push(&self, written: impl FnOnce(&str) -> Bytes) {
+        let mut events = self.events();
+        // Places begin at 1, so that 0 is "nothing seen".
+        events.next += 1;
+        let place = events.next;
+        let id = Place {
+            name: self.name.clone(),
+            seen: place,
+            request: self.request.clone(),
+        };
+        if events.kept.len() >= KEPT_EVENTS {
+            events.kept.pop_front();
+        }
+        events.kept.push_back((place, written(&id.written())));
+        drop(events);
+        self.changed.send_replace(());
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        // Every change leaves the events whole, so a panic elsewhere does not spoil them.
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// As the id of an event.
+    fn written(&self) -> String {
+        let request = self.request.clone().into_json_value().to_string();
+        let request = URL_SAFE_NO_PAD.encode(request);
+        format!("{}.{}.{request}", self.name, self.seen)
+    }
+
+    /// What a client names; `None` where that is no event id of ours.
+    pub(super) fn read(id: &str) -> Option<Self> {
+        let mut parts = id.split('.');
+        let (name, seen, request) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let request = URL_SAFE_NO_PAD.decode(request).ok()?;
+        Some(Self {
+            name: name.to_owned(),
+            seen: seen.parse().ok()?,
+            request: serde_json::from_slice(&request).ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_tells_where_a_client_stands() {
+        for request in [
+            RequestId::Number(7),
+            RequestId::String("a.b\n\"c".into()),
+            RequestId::Number(-1),
+        ] {
+            let place = Place {
+                name: "stream".to_owned(),
+                seen: 3,
+                request,
+            };
+            let written = place.written();
+            assert!(written.bytes().all(|byte| byte.is_ascii_graphic()));
+            assert_eq!(Place::read(&written), Some(place));
+        }
+        for id in ["", "0", "a.b", "a.b.c", "a.1.!", "a.1.bnVsbA", "a.1.MQ.x"] {
+            assert_eq!(Place::read(id), None, "{id}");
+        }
+    }
+}
