@@ -1,19 +1,18 @@
 //! The wiring, and nothing else: makes every part from `Settings`, hands each one only what it needs, takes the ports
 //! early so that their addresses are known. The only module that sees all settings; nobody imports it but `cli`.
 
+mod readiness;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
     auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier},
-    backend::{Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl},
+    backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
     identity::{
@@ -26,13 +25,8 @@ use crate::{
     },
     outgoing::Timeouts,
     server::{
-        self, Answer, Open,
-        gate::Gate,
-        health::{Check, Checks},
-        metadata::ResourceMetadata,
-        operations,
-        public::Public,
-        scopes::ToolScopes,
+        self, Answer, Open, gate::Gate, health::Checks, metadata::ResourceMetadata, operations,
+        public::Public, scopes::ToolScopes,
     },
     settings::{
         AuthSettings, CatalogueSource, ChoiceSettings, IssuerSettings, KeySetSettings,
@@ -42,6 +36,8 @@ use crate::{
     shutdown::Shutdown,
 };
 
+use readiness::{Readiness, address_of};
+
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
 
@@ -49,13 +45,12 @@ const FLUSH: Duration = Duration::from_millis(500);
 pub struct App {
     public: Port,
     ops: Port,
-    backend_address: String,
+    checks: Checks,
     verifier: Arc<Verifier>,
     calls: Arc<Calls>,
     seal: Seal,
     connection_ids: Arc<ConnectionIds>,
     outbound: Arc<Outbound>,
-    clock_skew: Arc<ClockSkew>,
     settings: Settings,
     running: TaskTracker,
     streams: CancellationToken,
@@ -146,7 +141,13 @@ impl App {
         let verifier = Arc::new(verifier(&settings.auth)?);
         let running = TaskTracker::new();
         let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
-        let clock_skew = backend.clock_skew();
+        let readiness = Readiness {
+            verifier: Arc::clone(&verifier),
+            backend: address_of(&settings.backend.url).into(),
+            patience: settings.backend.connect_timeout,
+            clock_skew: backend.clock_skew(),
+            is_signed: settings.signing_secret.is_some(),
+        };
         let outbound = Arc::new(outbound(&settings)?);
         let identities = Identities::new(tenant(&settings)?, signer(&settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
@@ -159,13 +160,12 @@ impl App {
         Ok(Self {
             public: bind("server.listen", settings.server.listen).await?,
             ops: bind("ops.listen", settings.ops.listen).await?,
-            backend_address: address_of(&settings.backend.url),
+            checks: readiness.checks(),
             verifier,
             calls: Arc::new(calls),
             seal: Seal::of(&keys, clock::unix_now),
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             outbound,
-            clock_skew,
             settings,
             running,
             streams: CancellationToken::new(),
@@ -209,7 +209,7 @@ impl App {
         // waits for the same fetch.
         let verifier = Arc::clone(&self.verifier);
         tokio::spawn(async move { verifier.warm().await });
-        let checks = self.checks();
+        let checks = self.checks;
         let health: Answer =
             Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
         let ops = tokio::spawn(server::accept(self.ops.listener, health, stop.clone()));
@@ -287,60 +287,6 @@ impl App {
         let name = &catalogue.server().name;
         ResourceMetadata::new(&base, issuers, name, server.documentation_url.as_ref())
     }
-
-    /// What a call needs: keys to recognize callers with, and a backend that listens.
-    fn checks(&self) -> Checks {
-        let verifier = Arc::clone(&self.verifier);
-        let backend: Arc<str> = self.backend_address.as_str().into();
-        let patience = self.settings.backend.connect_timeout;
-        let skew = Arc::clone(&self.clock_skew);
-        let is_signed = self.settings.signing_secret.is_some();
-        Arc::new(move || {
-            let verifier = Arc::clone(&verifier);
-            let backend = Arc::clone(&backend);
-            let skew = Arc::clone(&skew);
-            Box::pin(async move {
-                let connection = TcpStream::connect(&*backend);
-                let reached = timeout(patience, connection).await;
-                let missing = verifier.without_keys();
-                let mut checks = vec![
-                    Check {
-                        name: "backend",
-                        trouble: match reached {
-                            Ok(Ok(_)) => None,
-                            Ok(Err(_)) | Err(_) => Some("cannot be reached".to_owned()),
-                        },
-                        remark: None,
-                    },
-                    Check {
-                        name: "keys",
-                        trouble: (!missing.is_empty())
-                            .then(|| format!("not loaded for {}", missing.join(", "))),
-                        remark: None,
-                    },
-                ];
-                checks.extend(clock_check(&skew, is_signed));
-                checks
-            })
-        })
-    }
-}
-
-/// A line where the clocks differ. Who signs nothing loses no call by it.
-fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
-    let skew = skew.now(clock::unix_now())?;
-    let said = format!("backend's clock differs by {} s", skew.seconds());
-    let is_refused = is_signed && skew.is_refused();
-    let (trouble, remark) = if is_refused {
-        (Some(said), None)
-    } else {
-        (None, Some(said))
-    };
-    Some(Check {
-        name: "clock",
-        trouble,
-        remark,
-    })
 }
 
 /// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise
@@ -446,13 +392,6 @@ fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
         }
         OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
     })
-}
-
-/// Host and port as a connection wants them.
-fn address_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().unwrap_or_default();
-    format!("{host}:{port}")
 }
 
 fn verifier(settings: &AuthSettings) -> Result<Verifier, KeyError> {

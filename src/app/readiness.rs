@@ -1,0 +1,84 @@
+//! Whether a call would succeed now: a backend that listens, keys to recognize callers with, clocks that agree. In: the
+//! parts that `app` made. Out: [`Checks`], which the operations port asks for each `/readyz`. Addresses are never said.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{net::TcpStream, time::timeout};
+use url::Url;
+
+use crate::{
+    auth::Verifier,
+    backend::ClockSkew,
+    clock,
+    server::health::{Check, Checks},
+};
+
+/// What is looked at.
+pub(super) struct Readiness {
+    pub(super) verifier: Arc<Verifier>,
+    /// Host and port of the backend.
+    pub(super) backend: Arc<str>,
+    /// How long the backend may take to take a connection.
+    pub(super) patience: Duration,
+    pub(super) clock_skew: Arc<ClockSkew>,
+    /// Whether tenant headers are signed, so that a wrong clock loses calls.
+    pub(super) is_signed: bool,
+}
+
+impl Readiness {
+    pub(super) fn checks(self) -> Checks {
+        let this = Arc::new(self);
+        Arc::new(move || {
+            let this = Arc::clone(&this);
+            Box::pin(async move { this.look().await })
+        })
+    }
+
+    async fn look(&self) -> Vec<Check> {
+        let connection = TcpStream::connect(&*self.backend);
+        let reached = timeout(self.patience, connection).await;
+        let missing = self.verifier.without_keys();
+        let mut checks = vec![
+            Check {
+                name: "backend",
+                trouble: match reached {
+                    Ok(Ok(_)) => None,
+                    Ok(Err(_)) | Err(_) => Some("cannot be reached".to_owned()),
+                },
+                remark: None,
+            },
+            Check {
+                name: "keys",
+                trouble: (!missing.is_empty())
+                    .then(|| format!("not loaded for {}", missing.join(", "))),
+                remark: None,
+            },
+        ];
+        checks.extend(clock_check(&self.clock_skew, self.is_signed));
+        checks
+    }
+}
+
+/// A line where the clocks differ. Who signs nothing loses no call by it.
+fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
+    let skew = skew.now(clock::unix_now())?;
+    let said = format!("backend's clock differs by {} s", skew.seconds());
+    let is_refused = is_signed && skew.is_refused();
+    let (trouble, remark) = if is_refused {
+        (Some(said), None)
+    } else {
+        (None, Some(said))
+    };
+    Some(Check {
+        name: "clock",
+        trouble,
+        remark,
+    })
+}
+
+/// Host and port as a connection wants them.
+pub(super) fn address_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{host}:{port}")
+}
