@@ -1,17 +1,17 @@
 //! The wiring, and nothing else: makes every part from `Settings`, hands each one only what it needs, takes the ports
 //! early so that their addresses are known. The only module that sees all settings; nobody imports it but `cli`.
 
+mod issuers;
 mod readiness;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use secrecy::SecretString;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
-    auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier},
+    auth::{KeyError, Verifier},
     backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
@@ -29,13 +29,13 @@ use crate::{
         public::Public, scopes::ToolScopes,
     },
     settings::{
-        AuthSettings, CatalogueSource, ChoiceSettings, IssuerSettings, KeySetSettings,
-        KeySetSource, OutboundSettings, RequiredRight, Settings, TenantSettings, TokenSettings,
-        VerificationKeys, WorkOsSettings,
+        AuthSettings, CatalogueSource, ChoiceSettings, OutboundSettings, RequiredRight, Settings,
+        TenantSettings, WorkOsSettings,
     },
     shutdown::Shutdown,
 };
 
+use issuers::verifier;
 use readiness::{Readiness, address_of};
 
 /// After the calls are done, their last bytes may take this long to leave.
@@ -392,57 +392,4 @@ fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
         }
         OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
     })
-}
-
-fn verifier(settings: &AuthSettings) -> Result<Verifier, KeyError> {
-    let AuthSettings::Tokens(tokens) = settings else {
-        return Ok(Verifier::anonymous());
-    };
-    if !tokens.extra_audiences.is_empty() {
-        let audiences = tokens.extra_audiences.join(", ");
-        tracing::warn!(
-            audiences,
-            "auth.extra_audiences: tokens made for other services are accepted here"
-        );
-    }
-    let issuers = tokens.issuers.iter();
-    Verifier::new(issuers.flat_map(|issuer| rules(tokens, issuer)).collect())
-}
-
-/// One rule for each kind of key.
-fn rules(tokens: &TokenSettings, issuer: &IssuerSettings) -> Vec<IssuerRules> {
-    let rules = |keys, algorithms| IssuerRules {
-        leeway: issuer.leeway,
-        algorithms,
-        refuse_nonce: tokens.refuse_nonce,
-        token_type: if tokens.access_tokens_only {
-            TokenType::AccessTokenOnly
-        } else {
-            TokenType::Any
-        },
-        ..IssuerRules::new(&issuer.issuer, &issuer.audiences, keys)
-    };
-    let secret = |secret: &SecretString| {
-        let keys = KeySource::SharedSecret(secret.clone());
-        rules(keys, vec![Algorithm::HS256])
-    };
-    let key_set = |set: &KeySetSettings| rules(key_source(set), set.algorithms.clone());
-    match &issuer.keys {
-        VerificationKeys::Secret(shared) => vec![secret(shared)],
-        VerificationKeys::KeySet(set) => vec![key_set(set)],
-        VerificationKeys::Both(shared, set) => vec![secret(shared), key_set(set)],
-    }
-}
-
-fn key_source(set: &KeySetSettings) -> KeySource {
-    match &set.source {
-        KeySetSource::Url(url) => KeySource::JwksUrl {
-            url: url.clone(),
-            cache: CachePolicy::default(),
-        },
-        KeySetSource::File(path) => KeySource::JwksFile(path.clone()),
-        KeySetSource::Discovered => KeySource::Discovered {
-            cache: CachePolicy::default(),
-        },
-    }
 }
