@@ -21,12 +21,17 @@ use crate::{
     },
     mcp::{
         Calls, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists, McpService, NoKeys,
-        Seal, SealKeys, ServiceSettings, workspace,
+        Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings, workspace,
     },
     outgoing::Timeouts,
     server::{
-        self, Answer, Open, gate::Gate, health::Checks, metadata::ResourceMetadata, operations,
-        public::Public, scopes::ToolScopes,
+        self, Answer, Open,
+        gate::Gate,
+        health::Checks,
+        metadata::ResourceMetadata,
+        operations,
+        public::{McpAnswer, Public},
+        scopes::ToolScopes,
     },
     settings::{
         AuthSettings, CatalogueSource, ChoiceSettings, OutboundSettings, RequiredRight, Settings,
@@ -231,10 +236,11 @@ impl App {
     fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
         let server = &self.settings.server;
         let connections = &self.settings.connections;
-        let handler = Handler::new(Arc::clone(&self.calls), self.seal.clone());
+        let handler = around(Handler::new(Arc::clone(&self.calls), self.seal.clone()));
+        let sse = server.sse.then(|| self.sse(handler.clone()));
         let published = Arc::clone(&self.calls);
         let mcp = Arc::new(McpService::around(
-            around(handler),
+            handler,
             ServiceSettings {
                 connections: ConnectionRules {
                     most_streams: connections.max,
@@ -267,11 +273,32 @@ impl App {
                 let mcp = Arc::clone(&mcp);
                 Box::pin(async move { mcp.handle(request).await })
             }),
+            sse,
             now: clock::unix_now,
         });
         Arc::new(move |request| {
             let public = Arc::clone(&public);
             Box::pin(async move { public.answer(request).await })
+        })
+    }
+
+    /// What answers clients of revision 2024-11-05.
+    fn sse<H: HandlesMcp>(&self, handler: H) -> McpAnswer {
+        let connections = &self.settings.connections;
+        let settings = SseSettings {
+            limits: SseLimits {
+                most: connections.max,
+                most_per_person: connections.max_per_person,
+                idle: connections.idle_timeout,
+            },
+            max_request_bytes: self.settings.server.max_request_bytes,
+            streams: self.streams.clone(),
+            now: clock::unix_now,
+        };
+        let sse = Arc::new(SseService::new(handler, settings));
+        Arc::new(move |request| {
+            let sse = Arc::clone(&sse);
+            Box::pin(async move { sse.handle(request).await })
         })
     }
 

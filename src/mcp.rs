@@ -8,12 +8,15 @@ pub mod outcome;
 pub mod present;
 pub mod published;
 pub mod service;
+pub mod sse;
 pub mod workspace;
 
+mod body;
 mod choosing;
 mod connections;
 mod envelope;
 mod listing;
+mod pipe;
 mod question;
 mod response;
 mod seal;
@@ -29,7 +32,7 @@ use rmcp::{
         DiscoverResult, ErrorCode, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
         ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ServerConfig, Tool,
+        PaginatedRequestParams, ProtocolVersion, ServerConfig, Tool,
     },
     service::RequestContext,
 };
@@ -42,6 +45,7 @@ pub use published::Published;
 pub use question::Seal;
 pub use seal::SealKeys;
 pub use service::{ConnectionIds, ConnectionRules, Lists, McpService, NoKeys, ServiceSettings};
+pub use sse::{SseLimits, SseService, SseSettings};
 
 use choosing::Reply;
 
@@ -221,10 +225,12 @@ fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> 
         .ok_or_else(|| ErrorData::internal_error("the request has no verified caller", None))
 }
 
-/// Whether the message came in the revision without connections, or a later one.
+/// Whether the message came in the revision without connections, or a later one: the HTTP headers say so, or, where
+/// messages have none (standard input), the message itself.
 fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     let parts = context.extensions.get::<Parts>();
     parts.is_some_and(|parts| service::is_modern(&parts.headers))
+        || context.protocol_version() >= Some(ProtocolVersion::V_2026_07_28)
 }
 
 fn result_of(outcome: Outcome) -> CallToolResult {

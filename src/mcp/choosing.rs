@@ -14,6 +14,7 @@ use rmcp::{
 use super::{
     Handler, Incoming, NoOutcome, Outcome, Published,
     outcome::{Code, Failure},
+    pipe::Lasting,
     present::{self, identity::Unchosen},
     question::{self, Answer, Asked, NotOurs},
     workspace::WorkspaceTool,
@@ -151,7 +152,9 @@ fn asked(call: &Incoming) -> Asked<'_> {
 
 fn has_connection(context: &RequestContext<RoleServer>) -> bool {
     let parts = context.extensions.get::<Parts>();
-    parts.is_some_and(|parts| parts.headers.contains_key("mcp-session-id"))
+    parts.is_some_and(|parts| {
+        parts.headers.contains_key("mcp-session-id") || parts.extensions.get::<Lasting>().is_some()
+    })
 }
 
 /// A call that ended before it ran, with its line in the log.

@@ -5,7 +5,10 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
@@ -38,6 +41,23 @@ pub(super) fn empty(status: StatusCode) -> Answer {
     let mut response = Response::new(Full::default().boxed());
     *response.status_mut() = status;
     response
+}
+
+/// The method is none of these.
+pub(super) fn not_allowed(allowed: &'static str) -> Answer {
+    let why = format!("use {allowed} here");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut refused = refusal(status, INVALID_REQUEST, &why);
+    let headers = refused.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    refused
+}
+
+/// The content is not said to be JSON.
+pub(super) fn no_json() -> Answer {
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let why = "the body has to be JSON, and Content-Type has to say application/json";
+    refusal(status, INVALID_REQUEST, why)
 }
 
 /// An error that answers no particular request.

@@ -7,12 +7,10 @@ use std::{convert::Infallible, fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CONTENT_TYPE},
-    request::Parts,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::ACCEPT, request::Parts,
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
@@ -20,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HandlesMcp,
+    body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
     response::{self, Answer, INVALID_REQUEST},
@@ -107,7 +106,8 @@ impl<H: HandlesMcp> McpService<H> {
             Method::POST => self.post(request, &caller).await,
             Method::GET if !is_modern => self.get(request.headers(), &caller),
             Method::DELETE if !is_modern => self.connections.ends(request.headers(), &caller),
-            _ => not_allowed(is_modern),
+            _ if is_modern => response::not_allowed("POST"),
+            _ => response::not_allowed("GET, POST, DELETE"),
         }
     }
 
@@ -118,18 +118,14 @@ impl<H: HandlesMcp> McpService<H> {
         B::Data: Send + 'static,
     {
         if !is_json(request.headers()) {
-            let (status, why) = (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body has to be JSON, and Content-Type has to say application/json",
-            );
-            return response::refusal(status, INVALID_REQUEST, why);
+            return response::no_json();
         }
         let accepts = accepts(request.headers());
         if !accepts.json && !accepts.events {
             return not_acceptable("application/json and text/event-stream");
         }
         let (parts, body) = request.into_parts();
-        let body = match read(body, self.max_request_bytes).await {
+        let body = match body::read(body, self.max_request_bytes).await {
             Ok(body) => body,
             Err(refused) => return refused,
         };
@@ -203,12 +199,6 @@ fn speaks_modern(method: &str, traits: Traits, headers: &HeaderMap) -> bool {
         || matches!(method, "server/discover" | "subscriptions/listen")
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    let essence = kind.and_then(|kind| kind.split(';').next());
-    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
-}
-
 /// Clients have to list both types; those that list one, `*/*` or nothing are served all the same.
 fn accepts(headers: &HeaderMap) -> Accepts {
     let mut lists = headers.get_all(ACCEPT).iter().peekable();
@@ -242,41 +232,9 @@ fn accepts(headers: &HeaderMap) -> Accepts {
     accepts
 }
 
-async fn read<B>(body: B, limit: usize) -> Result<Bytes, Answer>
-where
-    B: Body,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let error = match Limited::new(body, limit).collect().await {
-        Ok(body) => return Ok(body.to_bytes()),
-        Err(error) => error,
-    };
-    let (status, why) = if error.is::<LengthLimitError>() {
-        let why = "the body is larger than this server takes";
-        (StatusCode::PAYLOAD_TOO_LARGE, why)
-    } else {
-        (StatusCode::BAD_REQUEST, "the body did not arrive")
-    };
-    Err(response::refusal(status, INVALID_REQUEST, why))
-}
-
 fn not_acceptable(types: &str) -> Answer {
     let why = format!("Accept has to name {types}");
     response::refusal(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, &why)
-}
-
-fn not_allowed(is_modern: bool) -> Answer {
-    let allowed = if is_modern {
-        "POST"
-    } else {
-        "GET, POST, DELETE"
-    };
-    let why = format!("here are {allowed}");
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut refused = response::refusal(status, INVALID_REQUEST, &why);
-    let headers = refused.headers_mut();
-    headers.insert(ALLOW, HeaderValue::from_static(allowed));
-    refused
 }
 
 /// rmcp refuses some requests in plain text: the same words, as JSON-RPC.

@@ -27,6 +27,9 @@ pub type McpAnswer = Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync
 /// Where the backend finds the keys of the tokens it is given.
 const KEY_SET: &str = "/.well-known/jwks.json";
 
+/// Said where the setting `server.sse` is false.
+const SSE_IS_OFF: &str = "HTTP+SSE is switched off here (server.sse): MCP is served at /mcp";
+
 /// What the public port is made of.
 pub struct Public {
     /// Which hosts and origins are served.
@@ -45,6 +48,8 @@ pub struct Public {
     pub key_set: Option<Value>,
     /// Answers MCP.
     pub mcp: McpAnswer,
+    /// Answers MCP as it was in 2024: at `/sse` and `/messages`; `None` where it is switched off.
+    pub sse: Option<McpAnswer>,
     /// The Unix time.
     pub now: fn() -> Duration,
 }
@@ -71,7 +76,11 @@ impl Public {
             return refuse(stopped);
         }
         match request.uri().path() {
-            "/mcp" | "/mcp/" => self.for_page(request).await,
+            "/mcp" | "/mcp/" => self.for_page(request, &self.mcp).await,
+            "/sse" | "/sse/" | "/messages" => match &self.sse {
+                Some(sse) => self.for_page(request, sse).await,
+                None => reply::refusal(StatusCode::NOT_FOUND, "not_found", SSE_IS_OFF),
+            },
             KEY_SET if is_read(request.method()) => self.key_set(),
             _ => reply::refusal(StatusCode::NOT_FOUND, "not_found", "MCP is served at /mcp"),
         }
@@ -90,19 +99,19 @@ impl Public {
     }
 
     /// MCP for a page that the gate has let in, or for a client that is no page.
-    async fn for_page(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn for_page(&self, request: Request<Incoming>, answer: &McpAnswer) -> Response<Body> {
         let Some(origin) = request.headers().get(ORIGIN).cloned() else {
-            return self.mcp(request).await;
+            return self.mcp(request, answer).await;
         };
         if cors::is_preflight(&request) {
             return cors::mcp_preflight(&origin);
         }
-        let mut response = self.mcp(request).await;
+        let mut response = self.mcp(request, answer).await;
         cors::open_to(response.headers_mut(), &origin);
         response
     }
 
-    async fn mcp(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn mcp(&self, request: Request<Incoming>, answer: &McpAnswer) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let caller = match self.verifier.caller(request.headers(), (self.now)()).await {
             Ok(caller) => caller,
@@ -112,7 +121,7 @@ impl Public {
         match checked.await {
             Ok(mut request) => {
                 request.extensions_mut().insert(caller);
-                (self.mcp)(request).await
+                answer(request).await
             }
             Err(Refused::Lacks(needed)) => {
                 self.challenge(&AuthError::InsufficientScope { needed }, &path)

@@ -65,6 +65,7 @@ keys! {
     SERVER_ALLOWED_HOSTS = "server.allowed_hosts", Some(""), [];
     SERVER_ALLOWED_ORIGINS = "server.allowed_origins", Some(""), [];
     SERVER_MAX_REQUEST_BYTES = "server.max_request_bytes", Some("4 MiB"), [];
+    SERVER_SSE = "server.sse", Some("true"), [];
     OPS_LISTEN = "ops.listen", Some("127.0.0.1:9091"), [];
     BACKEND_URL = "backend.url", Some("http://127.0.0.1:8080"), ["TOOLBRIDGE_GO_API_BASE_URL"];
     BACKEND_CONNECT_TIMEOUT = "backend.connect_timeout", Some("2s"), [];

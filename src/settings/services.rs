@@ -30,6 +30,8 @@ pub struct ServerSettings {
     pub allowed_origins: Vec<String>,
     /// Longest request body in bytes.
     pub max_request_bytes: usize,
+    /// Whether clients of revision 2024-11-05 are served, at `/sse`.
+    pub sse: bool,
 }
 
 /// `ops.*`: where health, metrics and console are served.
@@ -75,6 +77,7 @@ impl ServerSettings {
         let allowed_hosts = reader.list(&keys::SERVER_ALLOWED_HOSTS, parse::host);
         let allowed_origins = reader.list(&keys::SERVER_ALLOWED_ORIGINS, parse::origin);
         let max_request_bytes = reader.scalar(&keys::SERVER_MAX_REQUEST_BYTES, parse::bytes);
+        let sse = reader.boolean(&keys::SERVER_SSE);
         Some(Self {
             listen: listen?,
             public_url,
@@ -82,6 +85,7 @@ impl ServerSettings {
             allowed_hosts: allowed_hosts?,
             allowed_origins: allowed_origins?,
             max_request_bytes: max_request_bytes?,
+            sse: sse?,
         })
     }
 }

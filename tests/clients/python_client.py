@@ -1,10 +1,11 @@
 """The official Python SDK against a running sidecar: the full life of a note.
 
-Reads MCP_URL and MCP_TOKEN. Prints one line a step and `N passed, N failed`. The SDK checks every
+Reads MCP_URL, MCP_TOKEN and MCP_TRANSPORT ("http", the default, or "sse", the transport of 2024). Prints one line a step and `N passed, N failed`. The SDK checks every
 successful result against the tool's output schema by itself.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ import time
 
 import httpx
 from mcp import ClientSession, McpError
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 ENTITIES = ["note", "task", "comment", "chat", "chat_message"]
@@ -129,15 +131,25 @@ STEPS = [
 ]
 
 
-async def run(url: str, token: str) -> int:
+@contextlib.asynccontextmanager
+async def connected(url: str, token: str, transport: str):
+    """The two streams of a connection."""
+    headers = {"Authorization": f"Bearer {token}"}
+    if transport == "sse":
+        async with sse_client(url.removesuffix("/mcp") + "/sse", headers=headers) as streams:
+            yield streams
+    else:
+        async with (
+            httpx.AsyncClient(headers=headers) as http,
+            streamable_http_client(url, http_client=http) as (receive, send, _),
+        ):
+            yield receive, send
+
+
+async def run(url: str, token: str, transport: str) -> int:
     """Runs every step on one connection; returns how many failed."""
     failed = 0
-    headers = {"Authorization": f"Bearer {token}"}
-    async with (
-        httpx.AsyncClient(headers=headers) as http,
-        streamable_http_client(url, http_client=http) as (receive, send, _),
-        ClientSession(receive, send) as session,
-    ):
+    async with connected(url, token, transport) as (receive, send), ClientSession(receive, send) as session:
         await session.initialize()
         life = Life(session)
         for step in STEPS:
@@ -153,8 +165,9 @@ async def run(url: str, token: str) -> int:
 
 
 def main() -> int:
-    print("Python SDK", flush=True)
-    failed = asyncio.run(run(os.environ["MCP_URL"], os.environ["MCP_TOKEN"]))
+    transport = os.environ.get("MCP_TRANSPORT", "http")
+    print("Python SDK over HTTP+SSE" if transport == "sse" else "Python SDK", flush=True)
+    failed = asyncio.run(run(os.environ["MCP_URL"], os.environ["MCP_TOKEN"], transport))
     print(f"{len(STEPS) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

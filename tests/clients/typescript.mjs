@@ -1,9 +1,10 @@
 // The official TypeScript SDK against a running sidecar: initialize handshake, then the full life of a note.
-// Reads MCP_URL and MCP_TOKEN.
+// Reads MCP_URL, MCP_TOKEN and MCP_TRANSPORT: "http" (the default), or "sse", the transport of 2024.
 
 import assert from "node:assert/strict";
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 
@@ -13,16 +14,22 @@ import { Report, required } from "./report.mjs";
 const url = new URL(required("MCP_URL"));
 const token = required("MCP_TOKEN");
 
-const report = new Report("TypeScript SDK");
+const [Transport, path, name] = {
+  http: [StreamableHTTPClientTransport, "/mcp", "TypeScript SDK"],
+  sse: [SSEClientTransport, "/sse", "TypeScript SDK over HTTP+SSE"],
+}[process.env.MCP_TRANSPORT ?? "http"];
+url.pathname = path;
+
+const report = new Report(name);
 const client = new Client({ name: "toolbridge-tests", version: "1.0.0" });
 
 await report.step("is refused without a token", async () => {
   const stranger = new Client({ name: "stranger", version: "1.0.0" });
-  await assert.rejects(stranger.connect(new StreamableHTTPClientTransport(url)), (refused) => refused.code === 401);
+  await assert.rejects(stranger.connect(new Transport(url)), (refused) => refused.code === 401);
 });
 await report.step("connects", async () => {
   const headers = { Authorization: `Bearer ${token}` };
-  await client.connect(new StreamableHTTPClientTransport(url, { requestInit: { headers } }));
+  await client.connect(new Transport(url, { requestInit: { headers } }));
   assert.deepEqual(Object.keys(client.getServerCapabilities()), ["tools"]);
   assert.ok(client.getInstructions(), "no instructions");
 });

@@ -4,6 +4,7 @@
 pub(crate) mod fake_backend;
 pub(crate) mod legacy;
 pub(crate) mod person;
+pub(crate) mod sse;
 
 use std::time::Duration;
 

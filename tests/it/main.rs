@@ -28,6 +28,7 @@ mod rotation;
 mod sandbox;
 mod secrets;
 mod shutdown;
+mod sse;
 mod tenancy;
 mod threats;
 mod tool_calls;

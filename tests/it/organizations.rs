@@ -11,8 +11,11 @@ use std::{
 use rmcp::model::{ElicitResult, ElicitationAction, ProtocolVersion};
 use serde_json::{Value, json};
 
+use crate::harness;
+
 use people::{
     Legacy, Person, Reply, Setup, answering, calls, choosing, code, picks, picks_beta, sandbox,
+    token,
 };
 
 /// A write, so that nothing can run twice or by mistake without being seen.
@@ -402,4 +405,25 @@ async fn a_failing_workos_lets_nobody_in_and_is_no_reason_to_log_in_again() {
         assert_eq!(asked_workos.load(Ordering::SeqCst), 2);
         assert_eq!(asked_backend.load(Ordering::SeqCst), 0);
     }
+}
+
+#[tokio::test]
+async fn a_client_of_the_oldest_transport_is_asked_on_its_stream() {
+    let sandbox = sandbox().await;
+    let url = Setup::before(&sandbox.url()).start().await;
+    let alice = harness::Person::at(url.trim_end_matches("/mcp"));
+    let alice = alice.with_token(&token("alice", &json!({})));
+    let mut connection = alice.opens_sse().await;
+    let forms = json!({ "elicitation": {} });
+    connection.initializes("2025-06-18", forms).await;
+    connection.begins_call(2, TOOL, note("Hi")).await;
+    let question = connection.hears().await;
+    assert_eq!(question["method"], "elicitation/create");
+    let answer = json!({
+        "jsonrpc": "2.0", "id": question["id"], "result": choosing("org_beta"),
+    });
+    assert_eq!(connection.posts(&answer).await.status, 202);
+    let made = connection.answer_to(2).await;
+    let title = &made["result"]["structuredContent"]["payload"]["title"];
+    assert_eq!(title, "Hi", "{made}");
 }

@@ -13,6 +13,7 @@ use toolbridge::outgoing::{self, Timeouts};
 use super::{
     in_time,
     legacy::{Connection, Stream},
+    sse::SseConnection,
 };
 
 pub(crate) const MODERN: &str = "2026-07-28";
@@ -109,6 +110,15 @@ impl Person {
         Stream::of(request.body(body.to_owned()).send().await.unwrap())
     }
 
+    /// A response whose body is still to come.
+    pub(crate) async fn opens_at(&self, method: Method, path: &str) -> reqwest::Response {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = self.headers.iter().fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+        request.send().await.unwrap()
+    }
+
     /// One message to MCP.
     pub(crate) async fn posts(&self, message: &Value) -> Answer {
         self.with("content-type", "application/json")
@@ -159,6 +169,11 @@ impl Person {
         let request = format!("{head}\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         Begun(stream)
+    }
+
+    /// Opens the stream of a connection of the oldest revision.
+    pub(crate) async fn opens_sse(&self) -> SseConnection {
+        SseConnection::open(self).await
     }
 
     /// Opens a connection of the older revisions.

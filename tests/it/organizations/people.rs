@@ -127,7 +127,7 @@ impl Setup {
 }
 
 /// A token with these claims besides the usual ones.
-fn token(subject: &str, more: &Value) -> String {
+pub(crate) fn token(subject: &str, more: &Value) -> String {
     let now = clock::unix_now().as_secs();
     let mut claims =
         json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + 3600 });
