@@ -28,10 +28,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     HandlesMcp,
     envelope::{Envelope, Malformed},
+    outcome::{Code, Failure, Outcome},
+    present,
     response::{self, Answer, INTERNAL, INVALID_PARAMS, INVALID_REQUEST},
+    result_of,
     service::{Accepts, Post, ServiceSettings},
 };
-use crate::auth::Caller;
+use crate::{auth::Caller, backend::CorrelationId};
 
 pub use id::{ConnectionIds, NoKeys};
 pub use listening::Lists;
@@ -39,16 +42,14 @@ pub use listening::Lists;
 use exchange::Messages;
 use id::Connection;
 use live::Live;
-use replay::{Place, Replay};
+use replay::{Asked, Place, Replay};
 
 pub(super) const CONNECTION_ID: &str = "mcp-session-id";
 pub(super) const VERSION: &str = "mcp-protocol-version";
 
-/// A call that is not answered by then is answered by events, so that a lost connection is noticed and the answer can be
-/// asked for again.
-const SLOW: Duration = Duration::from_secs(1);
-/// An answer can be asked for again for so long.
-const KEPT_FOR: Duration = Duration::from_secs(120);
+/// A request that is not answered by then is answered by events, with signs of life in between. Before that it is not:
+/// a client whose stream breaks before its first event waits for its own time-out, one without a stream knows at once.
+const SLOW: Duration = Duration::from_secs(15);
 
 /// What the operator says of connections.
 #[derive(Clone, Copy, Debug)]
@@ -161,8 +162,11 @@ impl<H: HandlesMcp> Connections<H> {
             return response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why);
         };
         match self.live.answer(connection.key, &place.name) {
+            // The official TypeScript client asks again until this status, silently.
+            Some(answer) if answer.is_over(place.seen) => response::not_allowed("POST"),
             Some(answer) => self.rest(answer, place.seen),
-            None => lost(&place.request),
+            None if place.is_end() => response::not_allowed("POST"),
+            None => lost(&place),
         }
     }
 
@@ -191,7 +195,10 @@ impl<H: HandlesMcp> Connections<H> {
             connection.peer.capabilities = ClientCapabilities::default();
         }
         request.request.extensions_mut().insert(parts);
-        let id = request.id.clone();
+        let asked = Asked {
+            id: request.id.clone(),
+            is_call: matches!(request.request, ClientRequest::CallToolRequest(_)),
+        };
         let handler = self.handler.clone();
         let mut messages = exchange::begin(handler, &connection, request, &self.live);
         if !accepts.events {
@@ -200,7 +207,9 @@ impl<H: HandlesMcp> Connections<H> {
                 None => response::accepted(),
             };
         }
-        let first = if accepts.json {
+        // A call that its client can come back for: it has the id for that before anything can go wrong.
+        let is_primed = asked.is_call && knows_priming(&connection);
+        let first = if accepts.json && !is_primed {
             timeout(SLOW, messages.recv()).await.ok()
         } else {
             None
@@ -209,8 +218,8 @@ impl<H: HandlesMcp> Connections<H> {
             Some(Some(message)) if is_last(&message) => whole(&message, accepts),
             Some(None) => events::response(stream::empty()),
             first => {
-                let answer = Replay::new(connection.key, id);
-                self.live.keeps(Arc::clone(&answer));
+                let answer = Replay::new(connection.key, asked);
+                self.live.awaits(Arc::clone(&answer));
                 if first.is_none() && knows_priming(&connection) {
                     answer.prime();
                 }
@@ -277,18 +286,28 @@ async fn fill(
         answer.add(&message);
     }
     answer.end();
-    tokio::time::sleep(KEPT_FOR).await;
-    live.drops(&answer);
+    live.keeps(answer);
 }
 
 /// The answer is known no more: the client is told so, as the end of its request.
-fn lost(request: &RequestId) -> Answer {
+fn lost(place: &Place) -> Answer {
     let why = "the answer is no longer known: it was too long ago, or the server has been restarted since. \
                A read can be repeated; before a write is repeated, look whether it was done";
-    let data = serde_json::json!({ "retryable": true });
-    let error = rmcp::ErrorData::internal_error(why, Some(data));
-    let message = ServerJsonRpcMessage::error(error, Some(request.clone()));
-    let event = events::message(None, &message);
+    let id = place.request.id.clone();
+    let message = if place.request.is_call {
+        let failure = Failure {
+            retryable: true,
+            correlation_id: CorrelationId::random().to_string(),
+            ..present::plain(Code::BackendUnavailable, why.to_owned())
+        };
+        let result = result_of(Outcome::Failure(failure));
+        ServerJsonRpcMessage::response(ServerResult::CallToolResult(result), id)
+    } else {
+        let data = serde_json::json!({ "retryable": true });
+        let error = rmcp::ErrorData::internal_error(why, Some(data));
+        ServerJsonRpcMessage::error(error, Some(id))
+    };
+    let event = events::message(Some(&place.end()), &message);
     events::response(stream::once(std::future::ready(event)))
 }
 

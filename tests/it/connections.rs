@@ -272,6 +272,12 @@ async fn clients_that_name_one_type_or_none_are_served_what_they_can_read() {
     }
 }
 
+/// The id of the last event.
+fn last_id(events: &str) -> String {
+    let mut ids = events.lines().filter_map(|line| line.strip_prefix("id: "));
+    ids.next_back().unwrap().to_owned()
+}
+
 /// Begins a call that is answered by events, and loses the stream; the id of its first event, which came before the answer.
 async fn begun(person: &Person) -> String {
     let call = request(
@@ -304,13 +310,15 @@ async fn an_answer_that_was_lost_on_the_way_can_be_asked_for_again() {
         assert_eq!((answer.status, &answer.message()["id"]), (200, &json!(7)));
         assert_eq!(answer.result()["isError"], false);
     }
+    let whole = again(&connection.person).gets("/mcp").await;
+    let person = connection.person.with("accept", "text/event-stream");
+    let over = person.with("last-event-id", &last_id(&whole.body));
+    assert_eq!(over.gets("/mcp").await.status, 405);
     // To others, and on others of one's own connections, it is no answer.
     let other = sidecar.alice().connects().await;
     let lost = again(&other.person).gets("/mcp").await;
-    assert_eq!(
-        (lost.error_code(), &lost.message()["id"]),
-        (-32603, &json!(7))
-    );
+    assert_eq!(lost.message()["id"], 7);
+    assert_eq!(lost.result()["isError"], true);
     let bob = at(&sidecar, "bob", &connection.id);
     assert_eq!(again(&bob).gets("/mcp").await.status, 404);
 }
@@ -331,10 +339,14 @@ async fn an_answer_that_died_with_its_process_ends_in_an_error_that_says_so() {
     let next = Sidecar::before(&backend).await;
     let alice = at(&next, "alice", &connection.id).with("accept", "text/event-stream");
     let lost = alice.with("last-event-id", &event).gets("/mcp").await;
-    assert_eq!((lost.status, lost.error_code()), (200, -32603));
-    let message = lost.message();
-    assert_eq!(message["id"], 7);
-    assert_eq!(message["error"]["data"]["retryable"], true);
+    assert_eq!((lost.status, &lost.message()["id"]), (200, &json!(7)));
+    let error = &lost.result()["structuredContent"]["error"];
+    assert_eq!(error["code"], "BACKEND_UNAVAILABLE");
+    assert_eq!(error["retryable"], true);
+    // Who has seen the end is not told again, with the status at which clients stop asking.
+    let end = last_id(&lost.body);
+    let over = alice.with("last-event-id", &end).gets("/mcp").await;
+    assert_eq!((over.status, over.error_code()), (405, -32600));
     // An id of somebody else's making tells no request, so there is nothing to end.
     let odd = alice.with("last-event-id", "made up").gets("/mcp").await;
     assert_eq!((odd.status, odd.error_code()), (400, -32600));

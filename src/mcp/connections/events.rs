@@ -16,6 +16,9 @@ use serde::Serialize;
 /// Silence longer than this ends connections in some proxies.
 pub(in crate::mcp) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
+/// A client that lost a stream comes back after so long.
+const RETRY: Duration = Duration::from_millis(500);
+
 /// A comment, which clients ignore.
 pub(in crate::mcp) const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 
@@ -31,7 +34,8 @@ pub(in crate::mcp) fn message(id: Option<&str>, message: &impl Serialize) -> Byt
 
 /// An event with an id and empty data; only for clients that know of it (protocol page, trap 6).
 pub(in crate::mcp) fn priming(id: &str) -> Bytes {
-    Bytes::from(format!("id: {id}\ndata: \n\n"))
+    let retry = RETRY.as_millis();
+    Bytes::from(format!("id: {id}\nretry: {retry}\ndata: \n\n"))
 }
 
 /// A response of events.

@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId};
@@ -16,8 +17,11 @@ use crate::auth::Caller;
 
 /// So many ends are remembered, so that an ended connection is unknown until its id is too old anyway, or a restart.
 const REMEMBERED_ENDS: usize = 10_000;
-/// So many answers wait to be asked for again, of all connections.
+/// So many answers, and so many bytes of them, wait to be asked for again, of all connections.
 const KEPT_ANSWERS: usize = 1_000;
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// And each of them for so long.
+const KEPT_FOR: Duration = Duration::from_secs(120);
 
 /// Shared by all requests.
 pub(super) struct Live {
@@ -31,8 +35,11 @@ struct Table {
     running: HashMap<(ConnectionKey, RequestId), (u64, CancellationToken)>,
     asked: HashMap<(ConnectionKey, String), Asked>,
     streams: HashMap<u64, Stream>,
+    /// The answers that are still coming.
+    coming: Vec<Arc<Replay>>,
     /// The answers that may be asked for again, oldest first.
     answers: VecDeque<Arc<Replay>>,
+    answers_size: usize,
     ended: HashSet<ConnectionKey>,
     /// The same, oldest first.
     ends: VecDeque<ConnectionKey>,
@@ -197,25 +204,36 @@ impl Live {
         })
     }
 
-    /// Keeps an answer, so that it can be asked for again.
+    /// Knows an answer that is coming, so that it can be asked for again.
+    pub(super) fn awaits(&self, answer: Arc<Replay>) {
+        self.table().coming.push(answer);
+    }
+
+    /// The answer has come; it is kept while there is room, and not for long.
     pub(super) fn keeps(&self, answer: Arc<Replay>) {
         let mut table = self.table();
-        if table.answers.len() >= KEPT_ANSWERS {
+        table.coming.retain(|it| !Arc::ptr_eq(it, &answer));
+        table.answers_size += answer.size();
+        table.answers.push_back(answer);
+        while let Some(oldest) = table.answers.front() {
+            let is_old = oldest
+                .ended()
+                .is_some_and(|ended| ended.elapsed() > KEPT_FOR);
+            let is_full = table.answers.len() > KEPT_ANSWERS || table.answers_size > KEPT_BYTES;
+            if !is_old && !is_full {
+                break;
+            }
+            table.answers_size -= oldest.size();
             table.answers.pop_front();
         }
-        table.answers.push_back(answer);
     }
 
     /// The answer of that connection under that name, if it is still known.
     pub(super) fn answer(&self, connection: ConnectionKey, name: &str) -> Option<Arc<Replay>> {
         let table = self.table();
-        let mut answers = table.answers.iter();
+        let mut answers = table.coming.iter().chain(&table.answers);
         let known = answers.find(|it| it.connection == connection && it.name == name);
         known.cloned()
-    }
-
-    pub(super) fn drops(&self, answer: &Arc<Replay>) {
-        self.table().answers.retain(|it| !Arc::ptr_eq(it, answer));
     }
 
     /// The client ended this connection: its id is unknown from now on, and what it had running ends.
@@ -232,7 +250,7 @@ impl Live {
         let running = table.running.iter();
         let own = running.filter(|((of, _), _)| *of == connection);
         own.for_each(|(_, (_, cancel))| cancel.cancel());
-        table.answers.retain(|it| it.connection != connection);
+        // Its answers stay where they are: nobody can name the connection any more.
         for stream in table.streams.values() {
             if stream.connection == connection {
                 stream.end.cancel();

@@ -11,10 +11,14 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use rmcp::model::{RequestId, ServerJsonRpcMessage};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{events, id::ConnectionKey};
+
+/// What the request was.
+const CALL: &str = "c";
+const OTHER: &str = "r";
 
 /// An answer has so many events at most that are kept: older progress is of no use to who comes back.
 const KEPT_EVENTS: usize = 64;
@@ -24,7 +28,7 @@ pub(super) struct Replay {
     pub(super) connection: ConnectionKey,
     /// Nobody can guess it, and it is no secret.
     pub(super) name: String,
-    request: RequestId,
+    request: Asked,
     events: Mutex<Events>,
     changed: watch::Sender<()>,
 }
@@ -34,7 +38,15 @@ struct Events {
     /// With the place of each.
     kept: VecDeque<(u64, Bytes)>,
     next: u64,
-    ended: bool,
+    ended: Option<Instant>,
+}
+
+/// The request that is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    /// Whether it calls a tool: its failures are results then (protocol page B.5).
+    pub(super) is_call: bool,
 }
 
 /// Where in which answer a client stands.
@@ -42,11 +54,14 @@ struct Events {
 pub(super) struct Place {
     pub(super) name: String,
     pub(super) seen: u64,
-    pub(super) request: RequestId,
+    pub(super) request: Asked,
 }
 
+/// The place of who has been told that there is no answer.
+const END: u64 = u64::MAX;
+
 impl Replay {
-    pub(super) fn new(connection: ConnectionKey, request: RequestId) -> Arc<Self> {
+    pub(super) fn new(connection: ConnectionKey, request: Asked) -> Arc<Self> {
         Arc::new(Self {
             connection,
             name: Uuid::new_v4().simple().to_string(),
@@ -67,8 +82,28 @@ impl Replay {
 
     /// Nothing more is coming.
     pub(super) fn end(&self) {
-        self.events().ended = true;
+        self.events().ended = Some(Instant::now());
         self.changed.send_replace(());
+    }
+
+    /// Since when nothing more is coming.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        self.events().ended
+    }
+
+    /// The bytes of what is kept.
+    pub(super) fn size(&self) -> usize {
+        self.events()
+            .kept
+            .iter()
+            .map(|(_, event)| event.len())
+            .sum()
+    }
+
+    /// Whether who stands there has seen everything that will ever come.
+    pub(super) fn is_over(&self, seen: u64) -> bool {
+        let events = self.events();
+        events.ended.is_some() && seen >= events.next
     }
 
     /// The next event after this place, when there is one; `None` when nothing more is coming.
@@ -81,7 +116,7 @@ impl Replay {
                 if let Some((place, event)) = kept.find(|(place, _)| *place > seen) {
                     return Some((*place, event.clone()));
                 }
-                if events.ended {
+                if events.ended.is_some() {
                     return None;
                 }
             }
@@ -115,25 +150,49 @@ impl Replay {
 }
 
 impl Place {
+    /// The place after the last event of an answer that is known no more.
+    pub(super) fn end(&self) -> String {
+        let end = Self {
+            name: self.name.clone(),
+            seen: END,
+            request: self.request.clone(),
+        };
+        end.written()
+    }
+
+    pub(super) fn is_end(&self) -> bool {
+        self.seen == END
+    }
+
     /// As the id of an event.
     fn written(&self) -> String {
-        let request = self.request.clone().into_json_value().to_string();
-        let request = URL_SAFE_NO_PAD.encode(request);
-        format!("{}.{}.{request}", self.name, self.seen)
+        let kind = if self.request.is_call { CALL } else { OTHER };
+        let id = self.request.id.clone().into_json_value().to_string();
+        let id = URL_SAFE_NO_PAD.encode(id);
+        format!("{}.{}.{kind}.{id}", self.name, self.seen)
     }
 
     /// What a client names; `None` where that is no event id of ours.
     pub(super) fn read(id: &str) -> Option<Self> {
         let mut parts = id.split('.');
-        let (name, seen, request) = (parts.next()?, parts.next()?, parts.next()?);
+        let (name, seen) = (parts.next()?, parts.next()?);
+        let (kind, id) = (parts.next()?, parts.next()?);
         if parts.next().is_some() {
             return None;
         }
-        let request = URL_SAFE_NO_PAD.decode(request).ok()?;
+        let id = URL_SAFE_NO_PAD.decode(id).ok()?;
+        let request = Asked {
+            id: serde_json::from_slice(&id).ok()?,
+            is_call: match kind {
+                CALL => true,
+                OTHER => false,
+                _ => return None,
+            },
+        };
         Some(Self {
             name: name.to_owned(),
             seen: seen.parse().ok()?,
-            request: serde_json::from_slice(&request).ok()?,
+            request,
         })
     }
 }
@@ -144,21 +203,31 @@ mod tests {
 
     #[test]
     fn an_event_id_tells_where_a_client_stands() {
-        for request in [
-            RequestId::Number(7),
-            RequestId::String("a.b\n\"c".into()),
-            RequestId::Number(-1),
+        for (id, is_call) in [
+            (RequestId::Number(7), true),
+            (RequestId::String("a.b\n\"c".into()), false),
+            (RequestId::Number(-1), true),
         ] {
             let place = Place {
                 name: "stream".to_owned(),
                 seen: 3,
-                request,
+                request: Asked { id, is_call },
             };
+            assert!(Place::read(&place.end()).is_some_and(|end| end.is_end()));
             let written = place.written();
             assert!(written.bytes().all(|byte| byte.is_ascii_graphic()));
             assert_eq!(Place::read(&written), Some(place));
         }
-        for id in ["", "0", "a.b", "a.b.c", "a.1.!", "a.1.bnVsbA", "a.1.MQ.x"] {
+        for id in [
+            "",
+            "0",
+            "a.b",
+            "a.b.c",
+            "a.1.c.!",
+            "a.1.c.bnVsbA",
+            "a.1.x.MQ",
+            "a.1.c.MQ.x",
+        ] {
             assert_eq!(Place::read(id), None, "{id}");
         }
     }
