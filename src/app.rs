@@ -145,7 +145,7 @@ impl App {
         let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
         let verifier = Arc::new(verifier(&settings.auth)?);
         let running = TaskTracker::new();
-        let backend = Backend::new(backend(&settings, &catalogue)?, running.clone())?;
+        let backend = Backend::new(backend(&settings)?, running.clone())?;
         let readiness = Readiness {
             verifier: Arc::clone(&verifier),
             backend: address_of(&settings.backend.url).into(),
@@ -383,16 +383,11 @@ fn tenant(settings: &Settings) -> Result<TenantSource, CannotAsk> {
     })
 }
 
-fn backend(
-    settings: &Settings,
-    catalogue: &Catalogue,
-) -> Result<BackendSettings, InvalidBackendUrl> {
+fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
     let backend = &settings.backend;
     let base: BackendUrl = backend.url.as_str().parse()?;
     Ok(BackendSettings {
         base,
-        session: catalogue.session().cloned(),
-        stale: catalogue.stale().to_vec(),
         timeouts: Timeouts {
             connect: backend.connect_timeout,
             request: backend.request_timeout,

@@ -24,11 +24,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 
-use crate::{
-    catalogue::{Plan, SessionRecipe},
-    identity::Identity,
-    outgoing,
-};
+use crate::{catalogue::Plan, identity::Identity, outgoing};
 
 pub use address::{BackendUrl, InvalidBackendUrl};
 pub use clock_skew::ClockSkew;
@@ -43,10 +39,6 @@ pub use session::Session;
 pub struct BackendSettings {
     /// Where it listens.
     pub base: BackendUrl,
-    /// How its session is opened; `None` where it has none.
-    pub session: Option<SessionRecipe>,
-    /// The statuses that may mean that the session is stale; a 409 means it only when its body says so.
-    pub stale: Vec<u16>,
     /// How long one request may take.
     pub timeouts: outgoing::Timeouts,
     /// How large one answer may be.
@@ -106,7 +98,7 @@ impl Backend {
         }
     }
 
-    /// A session for one call of `plan`. Where the plan or the backend needs none, nothing is asked of the backend.
+    /// A session for one call of `plan`. Where the plan needs none, nothing is asked of the backend.
     ///
     /// # Errors
     /// When the session cannot be opened: [`BackendError::SessionRefused`], [`BackendError::SessionUnusable`] or a
@@ -114,7 +106,7 @@ impl Backend {
     pub async fn session_for<'a>(
         &'a self,
         identity: &'a Identity,
-        plan: &Plan,
+        plan: &'a Plan,
         correlation: CorrelationId,
     ) -> Result<Session<'a>, BackendError> {
         let wire = wire::Wire {
@@ -122,9 +114,9 @@ impl Backend {
             identity,
             correlation,
         };
-        match &self.settings.session {
-            Some(recipe) if plan.session => Session::open(wire, recipe).await,
-            _ => Ok(Session::none(wire)),
+        match &plan.session {
+            Some(recipe) => Session::open(wire, recipe).await,
+            None => Ok(Session::none(wire)),
         }
     }
 }

@@ -23,7 +23,7 @@ mod read;
 mod shape;
 mod yaml;
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use serde_json::Value;
 
@@ -54,8 +54,7 @@ pub struct Server {
 /// What a checked catalogue holds.
 struct Contents {
     server: Server,
-    session: Option<SessionRecipe>,
-    stale: Vec<u16>,
+    session: Option<Arc<SessionRecipe>>,
     entities: Vec<Entity>,
     tools: Vec<Tool>,
 }
@@ -134,13 +133,7 @@ impl Catalogue {
     /// How a backend session is opened, where the backend has sessions.
     #[must_use]
     pub fn session(&self) -> Option<&SessionRecipe> {
-        self.contents.session.as_ref()
-    }
-
-    /// The statuses that mean that a session is stale.
-    #[must_use]
-    pub fn stale(&self) -> &[u16] {
-        &self.contents.stale
+        self.contents.session.as_deref()
     }
 
     /// The entities, in catalogue order.

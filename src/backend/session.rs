@@ -40,8 +40,8 @@ use crate::{
 /// ```
 pub struct Session<'a> {
     wire: Wire<'a>,
-    /// The session's own headers; `None` where no session was opened.
-    headers: Option<HeaderMap>,
+    /// The session's own headers, and the statuses that would call it stale; `None` where no session was opened.
+    opened: Option<(HeaderMap, &'a [u16])>,
     /// Ends the session when it is dropped, however the call ended.
     _closing: Option<Closing<'a>>,
 }
@@ -51,7 +51,7 @@ impl<'a> Session<'a> {
     pub(super) fn none(wire: Wire<'a>) -> Self {
         Self {
             wire,
-            headers: None,
+            opened: None,
             _closing: None,
         }
     }
@@ -85,7 +85,7 @@ impl<'a> Session<'a> {
             .and_then(|close| Closing::of(wire, close, &answer));
         Ok(Self {
             wire,
-            headers: Some(session_headers(recipe, &answer)?),
+            opened: Some((session_headers(recipe, &answer)?, &recipe.stale)),
             _closing: closing,
         })
     }
@@ -108,7 +108,10 @@ impl<'a> Session<'a> {
             stage,
             method: &plan.method,
             target: &plan.target,
-            headers: [Some(&plan.headers), self.headers.as_ref()],
+            headers: [
+                Some(&plan.headers),
+                self.opened.as_ref().map(|(headers, _)| headers),
+            ],
             body: plan.body.as_deref(),
         };
         let answer = self.wire.send(draft).await?;
@@ -121,11 +124,10 @@ impl<'a> Session<'a> {
             });
         }
         let rejection = self.wire.rejection(stage, answer).await?;
-        let stale = &self.wire.backend.settings.stale;
-        if self.headers.is_some() && rejection.says_stale(stale) {
-            return Err(BackendError::Stale(rejection));
+        match self.opened {
+            Some((_, stale)) if rejection.says_stale(stale) => Err(BackendError::Stale(rejection)),
+            _ => Err(BackendError::Rejected(rejection)),
         }
-        Err(BackendError::Rejected(rejection))
     }
 }
 
@@ -133,7 +135,7 @@ impl fmt::Debug for Session<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("correlation_id", &self.wire.correlation)
-            .field("opened", &self.headers.is_some())
+            .field("opened", &self.opened.is_some())
             .finish_non_exhaustive()
     }
 }

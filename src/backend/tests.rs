@@ -48,25 +48,29 @@ fn recipe() -> SessionRecipe {
             header("x-sync-epoch", "/epoch"),
         ],
         close: None,
+        stale: Arc::from([428, 409]),
     }
 }
 
-fn closing_recipe() -> SessionRecipe {
+/// A plan whose session is ended after the call.
+fn closing() -> Plan {
     let close = SessionClose {
         method: Method::DELETE,
         target: "/v1/sync/sessions/{/id}".parse().unwrap(),
     };
-    SessionRecipe {
+    let recipe = SessionRecipe {
         close: Some(close),
         ..recipe()
+    };
+    Plan {
+        session: Some(Arc::new(recipe)),
+        ..reading()
     }
 }
 
 fn settings(address: SocketAddr) -> BackendSettings {
     BackendSettings {
         base: format!("http://{address}").parse().unwrap(),
-        session: Some(recipe()),
-        stale: vec![428, 409],
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
             request: Duration::from_secs(20),
@@ -106,7 +110,7 @@ fn reading() -> Plan {
         headers: HeaderMap::new(),
         body: None,
         effect: Effect::Read,
-        session: true,
+        session: Some(Arc::new(recipe())),
         success: Arc::from([200]),
     }
 }

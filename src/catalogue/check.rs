@@ -3,7 +3,7 @@
 mod entity;
 mod session;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderName;
 use serde_json::Value;
@@ -15,13 +15,11 @@ use super::{
     expand::{self, Origin, Scene},
     operations,
     problem::{At, Problem},
-    raw::{Named, RawBackend, RawCatalogue, RawEntity, RawOperation, RawScopes, RawServer},
+    raw::{Named, RawCatalogue, RawEntity, RawOperation, RawScopes, RawServer},
+    session::SessionRecipe,
     tool::{Subject, Tool},
     yaml::Placed,
 };
-
-/// The statuses with which the original backend says "your session is stale" (contract §2.2, §2.3).
-const STALE: [u16; 2] = [428, 409];
 
 /// Fifty times what a model can be shown; each one costs a compiled schema, so a file cannot ask for any number.
 const MOST_TOOLS: usize = 2_000;
@@ -35,9 +33,12 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
         .map(|(name, _)| name.value.as_str())
         .collect();
     let session = raw.backend.session.as_ref();
+    let stale = raw.backend.stale.as_deref();
+    let recipe = session.and_then(|session| session::recipe(session, stale, problems));
+    let recipe = recipe.map(Arc::new);
     let mut tools = Tools {
         scopes: &raw.scopes,
-        has_sessions: session.is_some(),
+        session: recipe.clone(),
         session_headers: session.map(session::session_headers).unwrap_or_default(),
         names: HashMap::new(),
         tools: Vec::new(),
@@ -71,8 +72,7 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
     }
     Contents {
         server: server(&raw.server),
-        session: session.and_then(|session| self::session::recipe(session, problems)),
-        stale: stale(&raw.backend),
+        session: recipe,
         entities,
         tools: tools.tools,
     }
@@ -87,17 +87,10 @@ fn server(raw: &RawServer) -> Server {
     }
 }
 
-fn stale(raw: &RawBackend) -> Vec<u16> {
-    match &raw.stale {
-        Some(statuses) => statuses.iter().map(|status| status.value).collect(),
-        None => STALE.to_vec(),
-    }
-}
-
 /// The tools so far, and what all of them share.
 struct Tools<'a> {
     scopes: &'a RawScopes,
-    has_sessions: bool,
+    session: Option<Arc<SessionRecipe>>,
     session_headers: Vec<HeaderName>,
     names: HashMap<String, At>,
     tools: Vec<Tool>,
@@ -118,7 +111,7 @@ impl<'a> Tools<'a> {
             words: Vec::new(),
             subject: None,
             scopes: self.scopes,
-            has_sessions: self.has_sessions,
+            session: self.session.as_ref(),
             session_headers: &self.session_headers,
         }
     }

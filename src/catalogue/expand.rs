@@ -14,6 +14,7 @@ use super::{
     plan::Effect,
     problem::{At, Problem},
     raw::{EFFECTS, RESULTS, RawScopes, RawTool},
+    session::SessionRecipe,
     shape::{Kind, Property, Shape},
     tool::{Annotations, Parameter, Request, ResultShape, Subject, Tool},
     yaml::Placed,
@@ -42,7 +43,7 @@ pub(super) struct Scene<'a> {
     pub(super) words: Vec<(&'static str, String)>,
     pub(super) subject: Option<Subject>,
     pub(super) scopes: &'a RawScopes,
-    pub(super) has_sessions: bool,
+    pub(super) session: Option<&'a Arc<SessionRecipe>>,
     pub(super) session_headers: &'a [HeaderName],
 }
 
@@ -83,7 +84,10 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
         request: Request {
             method,
             path,
-            session: raw.session.as_ref().is_none_or(|flag| flag.value) && scene.has_sessions,
+            session: scene
+                .session
+                .filter(|_| raw.session.as_ref().is_none_or(|flag| flag.value))
+                .cloned(),
             success: success.into(),
         },
         subject: scene.subject,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
+use super::session::SessionRecipe;
+
 /// Whether a tool changes anything at the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -27,8 +29,8 @@ pub struct Plan {
     pub body: Option<Vec<u8>>,
     /// What the call may do to the backend's state.
     pub effect: Effect,
-    /// Whether the request needs a backend session of its own.
-    pub session: bool,
+    /// How the session of its own is opened that the request needs; `None` where it needs none.
+    pub session: Option<Arc<SessionRecipe>>,
     /// The statuses that mean success.
     pub success: Arc<[u16]>,
 }

@@ -21,6 +21,8 @@ pub struct SessionRecipe {
     pub headers: Vec<(HeaderName, JsonPointer)>,
     /// The request that ends the session after the call; `None` leaves it to expire.
     pub close: Option<SessionClose>,
+    /// The statuses that may mean that the session is stale; a 409 means it only when its body says so.
+    pub stale: Arc<[u16]>,
 }
 
 /// The request that ends a session.

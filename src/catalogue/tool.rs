@@ -11,6 +11,7 @@ use super::{
     arguments::{self, ArgumentError, ArgumentErrors},
     path_template::{ENCODED, PathTemplate},
     plan::{Effect, Plan},
+    session::SessionRecipe,
     shape::Property,
 };
 
@@ -82,7 +83,7 @@ pub struct Subject {
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: PathTemplate,
-    pub(super) session: bool,
+    pub(super) session: Option<Arc<SessionRecipe>>,
     pub(super) success: Arc<[u16]>,
 }
 
@@ -130,7 +131,7 @@ impl Tool {
                 .sends_body()
                 .then(|| Value::Object(draft.body).to_string().into_bytes()),
             effect: self.effect,
-            session: self.request.session,
+            session: self.request.session.clone(),
             success: Arc::clone(&self.request.success),
         })
     }

@@ -72,7 +72,7 @@ async fn silence_at_the_call_ends_in_time_and_may_have_written() {
         let fake = Fake::start().await;
         fake.answers_with(Answer::script(200, script));
         let plan = Plan {
-            session: false,
+            session: None,
             ..writing()
         };
         let error = call(impatient(fake.address), &plan).await.unwrap_err();

@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     super::{Backend, BackendError, BackendSettings, CorrelationId, ReplyBody},
-    alice, backend, call, closing_recipe,
+    alice, backend, call, closing,
     fake::{Answer, Fake},
     reading, settings, writing,
 };
@@ -72,20 +72,15 @@ async fn every_call_has_a_session_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_plan_or_a_backend_without_sessions_sends_the_request_alone() {
+async fn a_plan_without_a_session_sends_the_request_alone() {
     let fake = Fake::start().await;
     let without = Plan {
-        session: false,
+        session: None,
         ..reading()
     };
     call(settings(fake.address), &without).await.unwrap();
-    let none = BackendSettings {
-        session: None,
-        ..settings(fake.address)
-    };
-    call(none, &reading()).await.unwrap();
     let seen = fake.finish();
-    assert_eq!(seen.len(), 2);
+    assert_eq!(seen.len(), 1);
     assert!(
         seen.iter()
             .all(|seen| !seen.headers.contains_key("x-sync-session"))
@@ -98,10 +93,13 @@ async fn a_prefix_of_the_backend_comes_before_every_target() {
     let base = format!("http://{}/api/", fake.address).parse().unwrap();
     let below = BackendSettings {
         base,
-        session: None,
         ..settings(fake.address)
     };
-    call(below, &reading()).await.unwrap();
+    let without = Plan {
+        session: None,
+        ..reading()
+    };
+    call(below, &without).await.unwrap();
     assert_eq!(fake.lines(), ["GET /api/v1/notes?limit=5"]);
 }
 
@@ -144,7 +142,7 @@ async fn a_target_that_climbs_is_never_sent() {
     ] {
         let plan = Plan {
             target: target.to_owned(),
-            session: false,
+            session: None,
             ..reading()
         };
         let error = call(settings(fake.address), &plan).await.unwrap_err();
@@ -202,7 +200,7 @@ async fn without_a_session_nothing_can_be_stale() {
         r#"{"error":"X-Sync-Session header required."}"#,
     ));
     let plan = Plan {
-        session: false,
+        session: None,
         ..reading()
     };
     let rejection = super::rejection(call(settings(fake.address), &plan).await);
@@ -216,14 +214,10 @@ async fn a_session_is_closed_after_the_call_however_it_ended() {
         let fake = Fake::start().await;
         fake.answers_with(Answer::json(status, "{}"));
         let closings = TaskTracker::new();
-        let recipe = BackendSettings {
-            session: Some(closing_recipe()),
-            ..settings(fake.address)
-        };
-        let backend = Backend::new(recipe, closings.clone()).unwrap();
+        let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
         let identity = alice().await;
         let outcome = backend
-            .call(&identity, &reading(), CorrelationId::random())
+            .call(&identity, &closing(), CorrelationId::random())
             .await;
         assert_eq!(outcome.is_ok(), status == 200);
         closings.close();
@@ -240,12 +234,8 @@ async fn a_session_is_closed_when_the_caller_gives_up() {
     let fake = Fake::start().await;
     fake.answers_with(Answer::script(200, super::fake::Script::Silence));
     let closings = TaskTracker::new();
-    let recipe = BackendSettings {
-        session: Some(closing_recipe()),
-        ..settings(fake.address)
-    };
-    let backend = Backend::new(recipe, closings.clone()).unwrap();
-    let (identity, plan) = (alice().await, reading());
+    let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
+    let (identity, plan) = (alice().await, closing());
     {
         let mut call = std::pin::pin!(backend.call(&identity, &plan, CorrelationId::random()));
         for _ in 0..2 {

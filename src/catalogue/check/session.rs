@@ -12,8 +12,15 @@ use crate::catalogue::{
     yaml::Placed,
 };
 
+/// The statuses with which the original backend says "your session is stale" (contract §2.2, §2.3).
+const STALE: [u16; 2] = [428, 409];
+
 /// How a session is opened and closed; `None` where something is wrong with it.
-pub(super) fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<SessionRecipe> {
+pub(super) fn recipe(
+    raw: &RawSession,
+    stale: Option<&[Placed<u16>]>,
+    problems: &mut Vec<Problem>,
+) -> Option<SessionRecipe> {
     let before = problems.len();
     let mut headers = Vec::new();
     for (name, pointer) in &raw.headers {
@@ -45,6 +52,10 @@ pub(super) fn recipe(raw: &RawSession, problems: &mut Vec<Problem>) -> Option<Se
         success: Arc::new([200, 201]),
         headers,
         close: close.flatten(),
+        stale: stale.map_or_else(
+            || Arc::from(STALE),
+            |statuses| statuses.iter().map(|status| status.value).collect(),
+        ),
     })
 }
 

@@ -29,8 +29,6 @@ fn service() -> SseService<Handler> {
     let catalogue = Catalogue::shipped().unwrap();
     let backend = BackendSettings {
         base: "http://127.0.0.1:1".parse().unwrap(),
-        session: None,
-        stale: Vec::new(),
         timeouts: Timeouts {
             connect: MINUTE,
             request: MINUTE,

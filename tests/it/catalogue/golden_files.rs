@@ -58,6 +58,6 @@ fn written(tool: &str, plan: &Plan) -> String {
     if let Some(body) = &plan.body {
         text.push_str(&format!("  {}\n", String::from_utf8(body.clone()).unwrap()));
     }
-    assert!(plan.session, "{tool} needs a session");
+    assert!(plan.session.is_some(), "{tool} needs a session");
     text
 }

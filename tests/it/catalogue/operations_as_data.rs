@@ -101,7 +101,7 @@ fn a_new_operation_is_a_tool_of_every_entity_that_has_it() {
     );
     assert_eq!(request.target, format!("/v1/meeting_notes/{uid}/duplicate"));
     assert_eq!(request.body.unwrap(), br#"{"newTitle":"Copy"}"#);
-    assert!(request.session);
+    assert!(request.session.is_some());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_free_form_tool_can_do_without_a_session() {
         (request.method.as_str(), request.target.as_str()),
         ("GET", "/v1/sync/info")
     );
-    assert!(!request.session && request.body.is_none());
+    assert!(request.session.is_none() && request.body.is_none());
     let refusal = catalogue
         .find("workspace_info")
         .unwrap()
@@ -129,5 +129,5 @@ fn without_a_session_recipe_no_tool_asks_for_a_session() {
         "version: 1\ntools:\n  info: { description: Info., request: GET /v1/info, effect: read, session: true }\n",
     );
     assert!(catalogue.session().is_none());
-    assert!(!plan(&catalogue, "info", &json!({})).session);
+    assert!(plan(&catalogue, "info", &json!({})).session.is_none());
 }
