@@ -154,7 +154,7 @@ impl App {
             is_signed: settings.signing_secret.is_some(),
         };
         let outbound = Arc::new(outbound(&settings)?);
-        let identities = Identities::new(tenant(&settings)?, signer(&settings)?)
+        let identities = Identities::new(tenant(&settings, &outbound)?, signer(&settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
         if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
             return Err(StartError::ReservedTool(name));
@@ -360,7 +360,7 @@ pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
     }
 }
 
-fn tenant(settings: &Settings) -> Result<TenantSource, CannotAsk> {
+fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource, CannotAsk> {
     let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key);
     let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
         members,
@@ -378,7 +378,9 @@ fn tenant(settings: &Settings) -> Result<TenantSource, CannotAsk> {
         }
         TenantSettings::WorkOs(it, choice) => chosen(workos(it)?, choice),
         TenantSettings::Backend(choice) => {
-            chosen(Members::of_backend(&settings.backend.url)?, choice)
+            let outbound = Arc::clone(outbound);
+            let members = Members::of_backend(&settings.backend.url, outbound, clock::unix_now);
+            chosen(members?, choice)
         }
     })
 }

@@ -119,7 +119,7 @@ impl Identities {
     /// Every [`IdentityError`]: what is not known for certain is refused.
     pub async fn of(&self, caller: &Caller) -> Result<Identity, IdentityError> {
         let tenant = self.tenants.of(caller).await?.id().clone();
-        let token = self.outbound.token_for(caller, &tenant, (self.now)());
+        let token = self.outbound.token_for(caller, Some(&tenant), (self.now)());
         Ok(Identity {
             caller: caller.clone(),
             token: token.await?,
@@ -134,7 +134,7 @@ impl Identities {
     /// # Errors
     /// [`IdentityError::Outbound`] when there is no token for the backend.
     pub async fn renewed(&self, refused: &Identity) -> Result<Option<Identity>, IdentityError> {
-        let (caller, tenant) = (&refused.caller, &refused.tenant);
+        let (caller, tenant) = (&refused.caller, Some(&refused.tenant));
         let token = refused.token.as_ref();
         if !token.is_some_and(|token| self.outbound.forget(caller, tenant, token)) {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! Caller → the token the backend gets: the caller's own, one issued in exchange for it, or one signed here. In: a
 //! verified caller, the tenant it acts for and the time. Out: a token, or nothing for a caller who has none. But for
-//! [`Outbound::Forward`], the caller's own token never gets into a request to the backend's entities.
+//! [`Outbound::Forward`], the caller's own token never gets into a request to the backend but the original's exchange.
 
 mod answer;
 mod cache;
@@ -74,14 +74,14 @@ pub enum OutboundError {
 
 impl Outbound {
     /// The token for requests in the name of `caller` and `tenant` at the Unix time `now`; `None` for the anonymous
-    /// caller, in whose name no token is exchanged or signed.
+    /// caller, in whose name no token is exchanged or signed. Without a tenant it is good for asking which one it is.
     ///
     /// # Errors
     /// [`OutboundError`]; never when the caller's own token is forwarded.
     pub async fn token_for(
         &self,
         caller: &Caller,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         now: Duration,
     ) -> Result<Option<BearerToken>, OutboundError> {
         let Some(own) = caller.token() else {
@@ -111,7 +111,12 @@ impl Outbound {
 
     /// Drops what is remembered of `refused`, a token that the backend did not accept. Whether another one may do
     /// better: a forwarded token stays the same, and a signed one was made for this very call.
-    pub fn forget(&self, caller: &Caller, tenant: &TenantId, refused: &BearerToken) -> bool {
+    pub fn forget(
+        &self,
+        caller: &Caller,
+        tenant: Option<&TenantId>,
+        refused: &BearerToken,
+    ) -> bool {
         match (self, caller.token()) {
             (Self::Exchange(exchange), Some(own)) => {
                 exchange.forget(own, tenant, refused);

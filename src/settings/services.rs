@@ -11,7 +11,6 @@ use super::{
     parse,
     problem::shown,
     reader::Reader,
-    tenant,
     tokens::{self, Mode, require_https},
 };
 
@@ -133,10 +132,7 @@ pub(super) fn check_exposure(reader: &mut Reader, stage: Stage) {
         Some(Mode::None) if open == Some(false) => refuse_open_door(reader),
         Some(Mode::Jwt) if forward == Some(false) => {
             match reader.text_again(&keys::IDENTITY_TOKEN, outbound::token) {
-                Some(Token::Forward) => refuse_travelling_token(reader, OWN_TOKEN),
-                Some(Token::Exchange | Token::Mint) if tenant::asks_backend(reader) => {
-                    refuse_travelling_token(reader, OTHER_TENANT);
-                }
+                Some(Token::Forward) => refuse_travelling_token(reader),
                 Some(Token::Exchange | Token::Mint) => refuse_readable_token(reader, stage),
                 None => {}
             }
@@ -159,11 +155,7 @@ fn refuse_open_door(reader: &mut Reader) {
     reader.refuse(&keys::AUTH_MODE, what, hint);
 }
 
-/// What else keeps the caller's token here where it is forwarded, and where it only asks for the tenant.
-const OWN_TOKEN: &str = "give it a token of its own (`identity.token`)";
-const OTHER_TENANT: &str = "look the tenant up elsewhere (`tenant.mode`)";
-
-fn refuse_travelling_token(reader: &mut Reader, instead: &str) {
+fn refuse_travelling_token(reader: &mut Reader) {
     let url = reader.text_again(&keys::BACKEND_URL, parse::url);
     let Some(url) = url.filter(|url| !parse::is_loopback(url)) else {
         return;
@@ -172,10 +164,8 @@ fn refuse_travelling_token(reader: &mut Reader, instead: &str) {
         "{} is another machine; the caller's token would go there, and whoever reads it could act as the person",
         shown(url.as_str())
     );
-    let hint = format!(
-        "put toolbridge beside the backend, {instead}, or set `identity.forward_to_remote = true` if both are one \
-         service of one operator"
-    );
+    let hint = "put toolbridge beside the backend, give it a token of its own (`identity.token`), or set \
+                `identity.forward_to_remote = true` if both are one service of one operator";
     reader.refuse(&keys::BACKEND_URL, what, hint);
 }
 

@@ -127,11 +127,6 @@ impl TenantSettings {
     }
 }
 
-/// Whether the backend is asked for each caller's tenant: with the caller's own token, whichever one its calls carry.
-pub(super) fn asks_backend(reader: &Reader) -> bool {
-    reader.text_again(&keys::TENANT_MODE, mode) == Some(Mode::Backend)
-}
-
 fn mode(text: &str) -> Result<Mode, Wrong> {
     let modes = [
         ("fixed", Mode::Fixed),

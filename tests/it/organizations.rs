@@ -2,6 +2,7 @@
 //! the sandbox saying who belongs where.
 
 mod people;
+mod tokens;
 
 use std::{
     sync::{Arc, atomic::Ordering},

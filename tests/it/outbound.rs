@@ -5,7 +5,7 @@ mod backend;
 mod calls;
 mod endpoint;
 mod exchange;
-mod http_fake;
+pub(crate) mod http_fake;
 mod json_form;
 mod minted;
 mod process;

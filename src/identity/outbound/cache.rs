@@ -19,18 +19,18 @@ use tokio::sync::oneshot;
 use super::OutboundError;
 use crate::{auth::BearerToken, identity::tenant::TenantId};
 
-/// Whose token: SHA-256 of the caller's token, and the tenant it is used for.
+/// Whose token: SHA-256 of the caller's token, and the tenant it is used for, if that is known.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     digest: [u8; 32],
-    tenant: TenantId,
+    tenant: Option<TenantId>,
 }
 
 impl Key {
-    pub(super) fn of(own: &BearerToken, tenant: &TenantId) -> Self {
+    pub(super) fn of(own: &BearerToken, tenant: Option<&TenantId>) -> Self {
         Self {
             digest: Sha256::digest(own.expose().as_bytes()).into(),
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
         }
     }
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn key(own: &str, tenant: &str) -> Key {
-        Key::of(&token(own), &tenant.parse().unwrap())
+        Key::of(&token(own), Some(&tenant.parse().unwrap()))
     }
 
     /// A cache that counts its exchanges.

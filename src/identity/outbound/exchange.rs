@@ -138,7 +138,7 @@ impl Exchange {
         &self,
         caller: &Caller,
         own: &BearerToken,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         now: Duration,
     ) -> Result<BearerToken, OutboundError> {
         let exchange = || {
@@ -149,7 +149,12 @@ impl Exchange {
         self.tokens.get(Key::of(own, tenant), now, exchange).await
     }
 
-    pub(super) fn forget(&self, own: &BearerToken, tenant: &TenantId, refused: &BearerToken) {
+    pub(super) fn forget(
+        &self,
+        own: &BearerToken,
+        tenant: Option<&TenantId>,
+        refused: &BearerToken,
+    ) {
         self.tokens.forget(&Key::of(own, tenant), refused);
     }
 }
@@ -180,7 +185,7 @@ impl Endpoint {
         &self,
         caller: &Caller,
         own: &BearerToken,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         now: Duration,
     ) -> Request {
         let mut request = Request::new(Method::POST, self.settings.url.clone());
@@ -194,13 +199,19 @@ impl Endpoint {
                 (FORM, self.fields(own))
             }
             ExchangeForm::Json { audience } => {
-                let asking = Identity {
-                    caller: caller.clone(),
-                    tenant: tenant.clone(),
-                    token: Some(own.clone()),
-                    signer: self.signer.clone(),
-                };
-                *request.headers_mut() = asking.headers(now);
+                if let Some(tenant) = tenant {
+                    let asking = Identity {
+                        caller: caller.clone(),
+                        tenant: tenant.clone(),
+                        token: Some(own.clone()),
+                        signer: self.signer.clone(),
+                    };
+                    *request.headers_mut() = asking.headers(now);
+                } else {
+                    // A token to ask for the tenant with: there is none to name yet.
+                    let headers = request.headers_mut();
+                    headers.insert(AUTHORIZATION, own.authorization());
+                }
                 let body = json!({ "grant_type": GRANT, "audience": audience });
                 (JSON, body.to_string())
             }

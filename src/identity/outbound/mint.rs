@@ -38,7 +38,9 @@ struct Claims<'a> {
     iss: &'a str,
     sub: &'a str,
     aud: &'a str,
-    tenant_id: &'a str,
+    /// Not in a token that asks for the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<&'a str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
     /// Who acts for the person (RFC 8693 §4.1).
@@ -70,7 +72,7 @@ impl Mint {
     pub(super) fn token_for(
         &self,
         caller: &Caller,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         now: Duration,
     ) -> Result<BearerToken, OutboundError> {
         let settings = &self.0;
@@ -80,7 +82,7 @@ impl Mint {
             iss: &settings.issuer,
             sub: caller.subject(),
             aud: &settings.audience,
-            tenant_id: tenant.as_str(),
+            tenant_id: tenant.map(TenantId::as_str),
             scope: joined(caller.scopes()),
             act: Actor {
                 sub: &settings.issuer,
@@ -135,7 +137,7 @@ mod tests {
     }
 
     fn minted(mint: &Mint, caller: &Caller, now: Duration) -> BearerToken {
-        mint.token_for(caller, &"acme".parse().unwrap(), now)
+        mint.token_for(caller, Some(&"acme".parse().unwrap()), now)
             .unwrap()
     }
 

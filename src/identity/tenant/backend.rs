@@ -1,7 +1,8 @@
-//! Memberships as the backend tells them: `GET /v1/auth/tenant` with the caller's own token (contract §4.2). In: a
-//! verified caller. Out: its organizations, or why they are not known. An answer that contradicts itself is no answer.
+//! Memberships as the backend tells them: `GET /v1/auth/tenant` (contract §4.2) with the token that the caller's calls
+//! carry too, which for a minted or exchanged one names no tenant yet. In: a verified caller. Out: its organizations, or
+//! why they are not known. An answer that contradicts itself is no answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, StatusCode,
@@ -15,7 +16,8 @@ use super::{
     members::{CannotAsk, LookUpError},
 };
 use crate::{
-    auth::Caller,
+    auth::{BearerToken, Caller},
+    identity::Outbound,
     outgoing::{self, Timeouts},
 };
 
@@ -30,6 +32,8 @@ const UNREADABLE: &str = "the backend's answer about the tenant could not be rea
 pub(super) struct BackendSource {
     client: reqwest::Client,
     url: String,
+    outbound: Arc<Outbound>,
+    now: fn() -> Duration,
 }
 
 #[derive(Deserialize)]
@@ -48,10 +52,16 @@ struct Named {
 }
 
 impl BackendSource {
-    pub(super) fn new(base: &Url) -> Result<Self, CannotAsk> {
+    pub(super) fn new(
+        base: &Url,
+        outbound: Arc<Outbound>,
+        now: fn() -> Duration,
+    ) -> Result<Self, CannotAsk> {
         Ok(Self {
             client: outgoing::client(TIMEOUTS)?,
             url: format!("{}/v1/auth/tenant", base.as_str().trim_end_matches('/')),
+            outbound,
+            now,
         })
     }
 
@@ -59,14 +69,13 @@ impl BackendSource {
         &self,
         caller: &Caller,
     ) -> Result<Vec<Organization>, LookUpError> {
-        let token = caller.token().ok_or(LookUpError::TokenRefused)?;
-        let request = self
-            .client
-            .get(&self.url)
-            .header(AUTHORIZATION, token.authorization());
-        let answer = request.send().await.map_err(|_| {
-            LookUpError::unavailable("the backend cannot be asked for the tenant right now")
-        })?;
+        let token = self.token(caller).await?;
+        let mut answer = self.ask(&token).await?;
+        // An exchanged token may have been revoked since it was remembered; a fresh one is tried once.
+        if answer.status() == StatusCode::UNAUTHORIZED && self.outbound.forget(caller, None, &token)
+        {
+            answer = self.ask(&self.token(caller).await?).await?;
+        }
         let status = answer.status();
         if status != StatusCode::OK {
             return Err(refused(status, retry_after(answer.headers())));
@@ -76,6 +85,21 @@ impl BackendSource {
         let answer: Answer =
             serde_json::from_slice(&body).map_err(|_| LookUpError::unavailable(UNREADABLE))?;
         answer.organizations()
+    }
+
+    async fn token(&self, caller: &Caller) -> Result<BearerToken, LookUpError> {
+        let token = self.outbound.token_for(caller, None, (self.now)()).await?;
+        token.ok_or(LookUpError::TokenRefused)
+    }
+
+    async fn ask(&self, token: &BearerToken) -> Result<reqwest::Response, LookUpError> {
+        let request = self
+            .client
+            .get(&self.url)
+            .header(AUTHORIZATION, token.authorization());
+        request.send().await.map_err(|_| {
+            LookUpError::unavailable("the backend cannot be asked for the tenant right now")
+        })
     }
 }
 

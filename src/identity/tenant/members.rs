@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Organization, backend::BackendSource, choices::Person, kept::Kept, workos::WorkOs};
 use crate::{
     auth::Caller,
-    identity::{Denial, IdentityError},
+    identity::{Denial, IdentityError, Outbound, OutboundError},
 };
 
 /// An answer lets people in for at most so long (contract T3).
@@ -62,6 +62,8 @@ pub(super) enum LookUpError {
     Misconfigured(&'static str),
     /// The backend does not take the caller's token.
     TokenRefused,
+    /// There is no token to ask the backend with.
+    NoToken(OutboundError),
     /// Whoever is asked knows no such person.
     UnknownPerson,
 }
@@ -83,8 +85,15 @@ impl From<LookUpError> for IdentityError {
             }
             LookUpError::Misconfigured(what) => Self::Misconfigured(what),
             LookUpError::TokenRefused => Self::TokenRefused,
+            LookUpError::NoToken(error) => Self::Outbound(error),
             LookUpError::UnknownPerson => Self::Denied(Denial::NoMembership),
         }
+    }
+}
+
+impl From<OutboundError> for LookUpError {
+    fn from(error: OutboundError) -> Self {
+        Self::NoToken(error)
     }
 }
 
@@ -108,12 +117,18 @@ impl Members {
         Ok(Self::asking(Source::WorkOs(WorkOs::new(url, key)?)))
     }
 
-    /// Asks the backend at `url` (where its paths begin) with the caller's own token: `GET /v1/auth/tenant`.
+    /// Asks the backend at `url` (where its paths begin): `GET /v1/auth/tenant`, with a token of `outbound` at the Unix
+    /// time `now`.
     ///
     /// # Errors
     /// When no HTTP client can be set up.
-    pub fn of_backend(url: &Url) -> Result<Self, CannotAsk> {
-        Ok(Self::asking(Source::Backend(BackendSource::new(url)?)))
+    pub fn of_backend(
+        url: &Url,
+        outbound: Arc<Outbound>,
+        now: fn() -> Duration,
+    ) -> Result<Self, CannotAsk> {
+        let backend = BackendSource::new(url, outbound, now)?;
+        Ok(Self::asking(Source::Backend(backend)))
     }
 
     fn asking(source: Source) -> Self {
@@ -171,7 +186,9 @@ impl Members {
                 retry_after.unwrap_or_default().clamp(FAILED, NEGATIVE)
             }
             Err(LookUpError::Misconfigured(_)) => NEGATIVE,
-            Err(LookUpError::TokenRefused | LookUpError::UnknownPerson) => FAILED,
+            Err(
+                LookUpError::TokenRefused | LookUpError::NoToken(_) | LookUpError::UnknownPerson,
+            ) => FAILED,
         };
         Found {
             at: Instant::now(),

@@ -161,7 +161,7 @@ fn a_short_secret_that_seals_is_refused() {
 }
 
 #[test]
-fn the_callers_token_does_not_travel_to_ask_for_the_tenant_unasked() {
+fn the_question_for_the_tenant_carries_what_calls_carry_and_travels_like_them() {
     let far = homeless(&[
         BACKEND,
         ("TOOLBRIDGE_BACKEND__URL", "https://backend.example.com"),
@@ -170,11 +170,12 @@ fn the_callers_token_does_not_travel_to_ask_for_the_tenant_unasked() {
         ("TOOLBRIDGE_IDENTITY__MINT__AUDIENCE", "b"),
         ("IDENTITY_MINT_KEY", SECRET),
     ]);
-    let message = far.clone().refused();
-    assert!(message.contains("backend.url"), "{message}");
-    assert!(message.contains("`tenant.mode`"), "{message}");
-    far.clone()
-        .flag("identity.forward_to_remote", "true")
-        .settings();
-    far.with(&[WORKOS, KEY]).settings();
+    far.clone().settings();
+    let message = far
+        .with(&[("TOOLBRIDGE_IDENTITY__TOKEN", "forward")])
+        .refused();
+    assert!(
+        message.contains("the caller's token would go there"),
+        "{message}"
+    );
 }

@@ -48,6 +48,11 @@ const WAIT: Duration = Duration::from_secs(600);
 
 /// Alice is in two organizations, bob in the same two, carol in one, nobody knows dave.
 pub(crate) async fn sandbox() -> Sandbox {
+    believing(TokenRules::hs256(SECRET)).await
+}
+
+/// The same, with other tokens than those of the people.
+pub(crate) async fn believing(tokens: TokenRules) -> Sandbox {
     let of = |(id, name): (&str, &str)| Organization {
         id: id.to_owned(),
         name: name.to_owned(),
@@ -59,7 +64,7 @@ pub(crate) async fn sandbox() -> Sandbox {
         ("carol".to_owned(), vec![acme]),
     ]);
     let settings = SandboxSettings {
-        tokens: TokenRules::hs256(SECRET),
+        tokens,
         tenants: Tenants::Organizations(Organizations {
             members,
             ..Organizations::default()

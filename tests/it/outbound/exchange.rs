@@ -73,7 +73,7 @@ fn with_form(endpoint: &Endpoint, form: ExchangeForm, patience: Duration) -> Arc
 
 /// The token that `who` gets, as it would be sent.
 async fn token(outbound: &Outbound, who: &Caller, now: Duration) -> Result<String, OutboundError> {
-    let token = outbound.token_for(who, &acme(), now).await?;
+    let token = outbound.token_for(who, Some(&acme()), now).await?;
     let value = token.unwrap().authorization();
     assert!(value.is_sensitive());
     Ok(value.to_str().unwrap().to_owned())
@@ -147,7 +147,7 @@ async fn two_tenants_of_one_person_do_not_share() {
     let alice = caller("alice", NOW).await;
     let umbra: TenantId = "umbra".parse().unwrap();
     token(&outbound, &alice, NOW).await.unwrap();
-    outbound.token_for(&alice, &umbra, NOW).await.unwrap();
+    outbound.token_for(&alice, Some(&umbra), NOW).await.unwrap();
     assert_eq!(endpoint.exchanges(), 2);
 }
 
@@ -212,12 +212,12 @@ async fn a_refused_token_is_dropped_once() {
     let outbound = asking(&endpoint, ClientAuth::None);
     let alice = caller("alice", NOW).await;
     let refused = outbound
-        .token_for(&alice, &acme(), NOW)
+        .token_for(&alice, Some(&acme()), NOW)
         .await
         .unwrap()
         .unwrap();
     for _ in 0..3 {
-        assert!(outbound.forget(&alice, &acme(), &refused));
+        assert!(outbound.forget(&alice, Some(&acme()), &refused));
         assert_eq!(
             token(&outbound, &alice, NOW).await.unwrap(),
             "Bearer issued-alice-1"
@@ -401,7 +401,10 @@ async fn nothing_that_is_remembered_or_sent_can_be_printed() {
     let outbound = with_form(&endpoint, form, Duration::from_secs(60));
     let alice = caller("alice", NOW).await;
     endpoint.answers(Reply::json(200, &issued("canary", 0)));
-    let token = outbound.token_for(&alice, &acme(), NOW).await.unwrap();
+    let token = outbound
+        .token_for(&alice, Some(&acme()), NOW)
+        .await
+        .unwrap();
     let shown = format!("{outbound:?} {token:?} {alice:?}");
     let own = alice.token().unwrap().authorization();
     let own = own.to_str().unwrap().strip_prefix("Bearer ").unwrap();
