@@ -1,7 +1,6 @@
 //! The wiring, and nothing else: makes every part from `Settings`, hands each one only what it needs, takes the ports
 //! early so that their addresses are known. The only module that sees all settings; nobody imports it but `cli`.
 
-mod issuers;
 mod readiness;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -40,7 +39,6 @@ use crate::{
     shutdown::Shutdown,
 };
 
-use issuers::verifier;
 use readiness::{Readiness, address_of};
 
 /// After the calls are done, their last bytes may take this long to leave.
@@ -143,7 +141,8 @@ impl App {
     /// [`StartError`]: what stands in the way, and whose setting it is.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
         let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
-        let verifier = Arc::new(verifier(&settings.auth)?);
+        warn_of_foreign_audiences(&settings.auth);
+        let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
         let backend = Backend::new(backend(&settings)?, running.clone())?;
         let readiness = Readiness {
@@ -360,8 +359,20 @@ pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
     }
 }
 
+fn warn_of_foreign_audiences(settings: &AuthSettings) {
+    if let AuthSettings::Tokens(tokens) = settings
+        && !tokens.extra_audiences.is_empty()
+    {
+        let audiences = tokens.extra_audiences.join(", ");
+        tracing::warn!(
+            audiences,
+            "auth.extra_audiences: tokens made for other services are accepted here"
+        );
+    }
+}
+
 fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource, CannotAsk> {
-    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key);
+    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key, it.cache);
     let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
         members,
         default: choice.default.clone(),
@@ -377,9 +388,10 @@ fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource,
             TenantSource::Required(tenant.clone(), right)
         }
         TenantSettings::WorkOs(it, choice) => chosen(workos(it)?, choice),
-        TenantSettings::Backend(choice) => {
+        TenantSettings::Backend(choice, cache) => {
             let outbound = Arc::clone(outbound);
-            let members = Members::of_backend(&settings.backend.url, outbound, clock::unix_now);
+            let members =
+                Members::of_backend(&settings.backend.url, outbound, clock::unix_now, *cache);
             chosen(members?, choice)
         }
     })

@@ -20,6 +20,7 @@ mod services;
 mod signature;
 mod tenant;
 mod tokens;
+mod verifier;
 
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
@@ -151,6 +152,7 @@ impl Settings {
         };
         let outbound = outbound::read(reader, rules, secrets);
         services::check_exposure(reader, rules);
+        services::check_subjects(reader, auth.as_ref());
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);

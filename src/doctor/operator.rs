@@ -45,7 +45,7 @@ pub fn workos_key(tenant: &TenantSettings) -> Option<WorkosKey> {
             key: workos.key.clone(),
             base: workos.url.clone(),
         }),
-        TenantSettings::Fixed(_) | TenantSettings::Required(..) | TenantSettings::Backend(_) => {
+        TenantSettings::Fixed(_) | TenantSettings::Required(..) | TenantSettings::Backend(..) => {
             None
         }
     }
@@ -56,7 +56,7 @@ pub fn workos_key(tenant: &TenantSettings) -> Option<WorkosKey> {
 pub(super) fn fixed_tenant(tenant: &TenantSettings) -> Option<TenantId> {
     match tenant {
         TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => Some(tenant.clone()),
-        TenantSettings::WorkOs(..) | TenantSettings::Backend(_) => None,
+        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => None,
     }
 }
 

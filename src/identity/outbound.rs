@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::auth::{BearerToken, Caller};
 
 pub use exchange::{ClientAuth, Exchange, ExchangeForm, ExchangeSettings};
-pub use mint::{Mint, MintSettings};
+pub use mint::{Mint, MintSettings, SubjectForm};
 
 use super::tenant::TenantId;
 

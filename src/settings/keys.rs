@@ -90,6 +90,7 @@ keys! {
     TENANT_DEFAULT = "tenant.default", Some(""), ["DEFAULT_TENANT_ID"];
     TENANT_REQUIRE_MEMBERSHIP = "tenant.require_membership", Some("none"), [];
     TENANT_WORKOS_URL = "tenant.workos_url", Some("https://api.workos.com"), [];
+    TENANT_CACHE = "tenant.cache", Some("5m"), [];
     TENANT_CHOICE_LIFETIME = "tenant.choice_lifetime", Some("12h"), [];
     SIGNATURE_ACTIVE = "signature.active", Some("current"), [];
     SIGNATURE_KEY_ID = "signature.key_id", None, [];
@@ -107,6 +108,7 @@ keys! {
     MINT_KEY_ID = "identity.mint.key_id", None, [];
     MINT_ISSUER = "identity.mint.issuer", Some("toolbridge-mcp"), [];
     MINT_AUDIENCE = "identity.mint.audience", None, [BACKEND_AUDIENCE];
+    MINT_SUBJECT = "identity.mint.subject", None, [];
     MINT_LIFETIME = "identity.mint.lifetime", Some("60s"), [];
     LOG_LEVEL = "log.level", Some("info"), ["TOOLBRIDGE_LOG_LEVEL"];
     LOG_FORMAT = "log.format", Some("auto"), [];

@@ -1,7 +1,7 @@
 //! `server.*`, `ops.*`, `backend.*`, `catalogue.*`: who is served, and from what; and the
 //! rules between them: nobody is let in unasked, and no caller's token leaves this machine unasked.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -11,7 +11,7 @@ use super::{
     parse,
     problem::shown,
     reader::Reader,
-    tokens::{self, Mode, require_https},
+    tokens::{self, AuthSettings, Mode, require_https},
 };
 
 /// `server.*`: where MCP is served, and to whom.
@@ -122,6 +122,24 @@ impl CatalogueSource {
         let file = reader.text(&keys::CATALOGUE_FILE, parse::path);
         file.map_or(Self::Shipped, Self::File)
     }
+}
+
+/// Two people of two issuers can have one subject, and the backend of minted tokens would give each the other's records:
+/// which name it gets has to be said there.
+pub(super) fn check_subjects(reader: &mut Reader, auth: Option<&AuthSettings>) {
+    let mints = reader.text_again(&keys::IDENTITY_TOKEN, outbound::token) == Some(Token::Mint);
+    let Some(AuthSettings::Tokens(tokens)) = auth.filter(|_| mints) else {
+        return;
+    };
+    let issuers: BTreeSet<_> = tokens.issuers.iter().map(|it| &it.issuer).collect();
+    if issuers.len() < 2 || reader.is_set(&keys::MINT_SUBJECT) {
+        return;
+    }
+    let what = "missing, and there are several issuers: people of two of them who have the same `sub` would be one person \
+                to the backend";
+    let hint =
+        "set it to `issuer|sub`, or to `sub` if no two issuers ever give one `sub` to two people";
+    reader.refuse(&keys::MINT_SUBJECT, what, hint);
 }
 
 /// What no section can know alone: an open door that others can reach, and a token that would travel.

@@ -25,8 +25,8 @@ pub enum TenantSettings {
     Required(TenantId, RequiredRight),
     /// WorkOS says whose tenants are whose.
     WorkOs(WorkOsSettings, ChoiceSettings),
-    /// The backend says it.
-    Backend(ChoiceSettings),
+    /// The backend says it, and is believed for so long.
+    Backend(ChoiceSettings, Duration),
 }
 
 /// `tenant.require_membership`.
@@ -45,6 +45,8 @@ pub struct WorkOsSettings {
     pub url: Url,
     /// Ours.
     pub key: SecretString,
+    /// How long an answer lets people in.
+    pub cache: Duration,
 }
 
 /// What holds where people choose.
@@ -56,6 +58,9 @@ pub struct ChoiceSettings {
     pub lifetime: Duration,
 }
 
+/// Five minutes is what the backend itself believes memberships for.
+const CACHES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(300);
 const LIFETIMES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
 
@@ -88,6 +93,7 @@ impl TenantSettings {
         });
         let membership = reader.text(&keys::TENANT_REQUIRE_MEMBERSHIP, membership);
         let url = reader.text(&keys::TENANT_WORKOS_URL, workos_url);
+        let cache = reader.duration(&keys::TENANT_CACHE, CACHES);
         let lifetime = reader.duration(&keys::TENANT_CHOICE_LIFETIME, LIFETIMES);
         // Where the mode itself is wrong, what goes with it is not judged; a tenant is missed all the same.
         if mode.is_none_or(|mode| mode == Mode::Fixed) {
@@ -95,7 +101,7 @@ impl TenantSettings {
         }
         let mode = mode?;
         let asks_workos = mode == Mode::WorkOs || matches!(membership, Some(Membership::WorkOs));
-        let workos = asks_workos.then(|| workos(reader, url, key));
+        let workos = asks_workos.then(|| workos(reader, url, cache, key));
         if mode == Mode::Fixed {
             if matches!(default, Some(Some(_))) {
                 refuse_unless_shared(reader, &keys::TENANT_DEFAULT, mode);
@@ -122,7 +128,7 @@ impl TenantSettings {
         };
         match mode {
             Mode::WorkOs => Some(Self::WorkOs(workos??, choice)),
-            Mode::Fixed | Mode::Backend => Some(Self::Backend(choice)),
+            Mode::Fixed | Mode::Backend => Some(Self::Backend(choice, cache?)),
         }
     }
 }
@@ -171,7 +177,12 @@ fn workos_url(text: &str) -> Result<Url, Wrong> {
     ))
 }
 
-fn workos(reader: &mut Reader, url: Option<Url>, key: WorkOsKey) -> Option<WorkOsSettings> {
+fn workos(
+    reader: &mut Reader,
+    url: Option<Url>,
+    cache: Option<Duration>,
+    key: WorkOsKey,
+) -> Option<WorkOsSettings> {
     let key = key.ok()?;
     if key.is_none() {
         let by = if reader.is_default(&keys::TENANT_REQUIRE_MEMBERSHIP) {
@@ -183,8 +194,11 @@ fn workos(reader: &mut Reader, url: Option<Url>, key: WorkOsKey) -> Option<WorkO
             "set `WORKOS_API_KEY` (or `WORKOS_API_KEY_FILE`) to a key of your WorkOS environment";
         reader.refuse(by, "`workos` has no key to ask WorkOS with", hint);
     }
-    let (url, key) = (url?, key?);
-    Some(WorkOsSettings { url, key })
+    Some(WorkOsSettings {
+        url: url?,
+        key: key?,
+        cache: cache?,
+    })
 }
 
 fn require_id(reader: &mut Reader) {

@@ -2,7 +2,7 @@
 //! that and ends soon, never later than the caller's own. Made for each call and kept nowhere: signing costs less than
 //! a millisecond, while a memory of tokens is one more place where two people could be confused.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -15,6 +15,15 @@ use crate::{
     identity::tenant::TenantId,
 };
 
+/// How `sub` names the person. Subjects are unique for one issuer only (RFC 7519 §4.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubjectForm {
+    /// The caller's `sub`; people of several issuers who share one are the same person to the backend.
+    Own,
+    /// `issuer|sub` of the caller, `%` and `|` in the issuer percent-encoded, so that no two people are written alike.
+    WithIssuer,
+}
+
 /// What tokens are signed with and say.
 #[derive(Clone, Debug)]
 pub struct MintSettings {
@@ -24,6 +33,8 @@ pub struct MintSettings {
     pub issuer: String,
     /// `aud`: the backend.
     pub audience: String,
+    /// `sub`.
+    pub subject: SubjectForm,
     /// From `iat` to `exp`, in whole seconds.
     pub lifetime: Duration,
 }
@@ -36,7 +47,9 @@ pub struct Mint(MintSettings);
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
-    sub: &'a str,
+    sub: Cow<'a, str>,
+    /// Who it is in any case, for backends that look (RFC 9493 §3.2.3).
+    sub_id: IssuedSubject<'a>,
     aud: &'a str,
     /// Not in a token that asks for the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,8 +65,27 @@ struct Claims<'a> {
 }
 
 #[derive(Serialize)]
+struct IssuedSubject<'a> {
+    format: &'static str,
+    iss: &'a str,
+    sub: &'a str,
+}
+
+#[derive(Serialize)]
 struct Actor<'a> {
     sub: &'a str,
+}
+
+impl SubjectForm {
+    fn of(self, caller: &Caller) -> Cow<'_, str> {
+        match self {
+            Self::Own => caller.subject().into(),
+            Self::WithIssuer => {
+                let issuer = caller.issuer().replace('%', "%25").replace('|', "%7C");
+                format!("{issuer}|{}", caller.subject()).into()
+            }
+        }
+    }
 }
 
 impl Mint {
@@ -80,7 +112,12 @@ impl Mint {
         let ends = now.saturating_add(settings.lifetime.as_secs());
         let claims = Claims {
             iss: &settings.issuer,
-            sub: caller.subject(),
+            sub: settings.subject.of(caller),
+            sub_id: IssuedSubject {
+                format: "iss_sub",
+                iss: caller.issuer(),
+                sub: caller.subject(),
+            },
             aud: &settings.audience,
             tenant_id: tenant.map(TenantId::as_str),
             scope: joined(caller.scopes()),
@@ -122,6 +159,7 @@ mod tests {
             key: Arc::new(key),
             issuer: ISSUER.to_owned(),
             audience: AUDIENCE.to_owned(),
+            subject: SubjectForm::Own,
             lifetime: Duration::from_secs(60),
         })
     }
@@ -153,7 +191,7 @@ mod tests {
         let jti = claims["jti"].take();
         assert!(jti.as_str().unwrap().parse::<Uuid>().is_ok());
         insta::assert_snapshot!(part(&token, 0), @r#"{"typ":"JWT","alg":"HS256","kid":"k1"}"#);
-        insta::assert_snapshot!(claims, @r#"{"iss":"toolbridge-mcp","sub":"alice","aud":"notes-backend","tenant_id":"acme","scope":"notes:read notes:write","act":{"sub":"toolbridge-mcp"},"iat":1800000000,"nbf":1800000000,"exp":1800000060,"jti":null}"#);
+        insta::assert_snapshot!(claims, @r#"{"iss":"toolbridge-mcp","sub":"alice","sub_id":{"format":"iss_sub","iss":"https://issuer.test","sub":"alice"},"aud":"notes-backend","tenant_id":"acme","scope":"notes:read notes:write","act":{"sub":"toolbridge-mcp"},"iat":1800000000,"nbf":1800000000,"exp":1800000060,"jti":null}"#);
     }
 
     #[test]
@@ -211,6 +249,38 @@ mod tests {
             let late = NOW + Duration::from_secs(91);
             assert!(verifier.caller(&headers, late).await.is_err());
         }
+    }
+
+    #[test]
+    fn the_same_subject_at_two_issuers_is_two_people_to_the_backend() {
+        let mut mint = with_secret();
+        let claims = |mint: &Mint, issuer, subject| {
+            let caller = Caller::for_tests(issuer, subject, Some("own.jwt.token"));
+            let caller = caller.granted_until(u64::MAX, &[]);
+            part(&minted(mint, &caller, NOW), 1)
+        };
+        let people = [
+            ("https://a.test", "alice"),
+            ("https://b.test", "alice"),
+            // Joined carelessly, these would be one another's.
+            ("i", "a|b"),
+            ("i|a", "b"),
+            ("i%7Ca", "b"),
+        ];
+        let all = people.map(|(issuer, subject)| claims(&mint, issuer, subject));
+        for ((issuer, subject), claims) in people.iter().zip(&all) {
+            let person = serde_json::json!({ "format": "iss_sub", "iss": issuer, "sub": subject });
+            assert_eq!(claims["sub_id"], person);
+            assert_eq!(claims["sub"], *subject);
+        }
+        mint.0.subject = SubjectForm::WithIssuer;
+        let subject = |(issuer, subject)| claims(&mint, issuer, subject)["sub"].to_string();
+        let subjects: BTreeSet<_> = people.map(subject).into();
+        assert_eq!(subjects.len(), people.len(), "{subjects:?}");
+        assert!(
+            subjects.contains("\"https://a.test|alice\""),
+            "{subjects:?}"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use url::Url;
 
-use super::{Members, TenantSource};
+use super::{Members, TenantSource, members::POSITIVE};
 use crate::{auth::Caller, identity::Identities};
 
 pub(super) const KEY: &str = "sk_test_of_the_tests";
@@ -144,7 +144,11 @@ impl FakeWorkOs {
     }
 
     pub(super) fn members(&self) -> Members {
-        Members::of_workos(&self.url, &SecretString::from(KEY)).unwrap()
+        self.believed_for(POSITIVE)
+    }
+
+    pub(super) fn believed_for(&self, cache: Duration) -> Members {
+        Members::of_workos(&self.url, &SecretString::from(KEY), cache).unwrap()
     }
 
     /// Identities of people who choose among their organizations.

@@ -18,12 +18,13 @@ use crate::{
     identity::{Denial, IdentityError, Outbound, OutboundError},
 };
 
-/// An answer lets people in for at most so long (contract T3).
+/// An answer lets people in for at most so long, whatever the settings say (contract T3).
 pub(super) const POSITIVE: Duration = Duration::from_secs(300);
 /// And keeps them out for at most so long.
 pub(super) const NEGATIVE: Duration = Duration::from_secs(10);
-/// Many sidecars share one key: their answers do not all end in the same second.
-const SPREAD_MS: u64 = 60_000;
+/// Many sidecars share one key: their answers do not all end in the same second, but up to this part of their time
+/// earlier.
+const SPREAD: u32 = 5;
 /// After a failure nobody is asked for so long.
 const FAILED: Duration = Duration::from_secs(1);
 /// What a caller waits, look-ups of others included; and what one look-up takes, a little less, so that its answer is
@@ -105,16 +106,20 @@ enum Source {
 /// Asks for memberships, and remembers the answers.
 pub struct Members {
     source: Source,
+    /// Answers let people in for at most so long.
+    positive: Duration,
     kept: Kept<Question, Flight>,
 }
 
 impl Members {
-    /// Asks WorkOS at `url` (the API's root) with our key.
+    /// Asks WorkOS at `url` (the API's root) with our key. Answers let people in for at most `cache`, and never longer than
+    /// five minutes.
     ///
     /// # Errors
     /// When the key cannot stand in a header, or no HTTP client can be set up.
-    pub fn of_workos(url: &Url, key: &SecretString) -> Result<Self, CannotAsk> {
-        Ok(Self::asking(Source::WorkOs(WorkOs::new(url, key)?)))
+    pub fn of_workos(url: &Url, key: &SecretString, cache: Duration) -> Result<Self, CannotAsk> {
+        let workos = WorkOs::new(url, key)?;
+        Ok(Self::asking(Source::WorkOs(workos), cache))
     }
 
     /// Asks the backend at `url` (where its paths begin): `GET /v1/auth/tenant`, with a token of `outbound` at the Unix
@@ -126,14 +131,16 @@ impl Members {
         url: &Url,
         outbound: Arc<Outbound>,
         now: fn() -> Duration,
+        cache: Duration,
     ) -> Result<Self, CannotAsk> {
         let backend = BackendSource::new(url, outbound, now)?;
-        Ok(Self::asking(Source::Backend(backend)))
+        Ok(Self::asking(Source::Backend(backend), cache))
     }
 
-    fn asking(source: Source) -> Self {
+    fn asking(source: Source, cache: Duration) -> Self {
         Self {
             source,
+            positive: cache.min(POSITIVE),
             kept: Kept::at_most(MOST),
         }
     }
@@ -181,7 +188,7 @@ impl Members {
             tracing::error!(error = what, "nobody's tenant can be found");
         }
         let good_for = match &answer {
-            Ok(_) => POSITIVE - spread(),
+            Ok(_) => self.positive.saturating_sub(spread(self.positive)),
             Err(LookUpError::Unavailable { retry_after, .. }) => {
                 retry_after.unwrap_or_default().clamp(FAILED, NEGATIVE)
             }
@@ -211,9 +218,10 @@ impl Found {
     }
 }
 
-fn spread() -> Duration {
+/// From nothing to a [`SPREAD`]th of it.
+fn spread(of: Duration) -> Duration {
     let [byte, ..] = Uuid::new_v4().into_bytes();
-    Duration::from_millis(u64::from(byte) * SPREAD_MS / u64::from(u8::MAX))
+    of / SPREAD * u32::from(byte) / u32::from(u8::MAX)
 }
 
 impl fmt::Debug for Members {

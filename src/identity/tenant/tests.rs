@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::{
     Members, Right, TenantSource,
     fixtures::{FakeWorkOs, Fault, ISSUER, active, pass, person, with_status},
+    members::POSITIVE,
 };
 use crate::{
     auth::Caller,
@@ -229,6 +230,6 @@ async fn nothing_shows_the_key() {
         !shown.contains("sk_test") && shown.contains("Members(WorkOS)"),
         "{shown}"
     );
-    let odd = Members::of_workos(&workos.url, &SecretString::from("sk_canary\n"));
+    let odd = Members::of_workos(&workos.url, &SecretString::from("sk_canary\n"), POSITIVE);
     assert!(!format!("{} {odd:?}", odd.as_ref().unwrap_err()).contains("canary"));
 }

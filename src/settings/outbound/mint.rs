@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     auth::{Algorithm, SigningError, SigningKey},
-    identity::outbound::MintSettings,
+    identity::outbound::{MintSettings, SubjectForm},
 };
 
 use super::{
@@ -25,6 +25,8 @@ pub(super) struct Written {
     issuer: Option<String>,
     audience: Option<String>,
     lifetime: Option<Duration>,
+    /// Unset counts as said where there is one issuer.
+    subject: Option<SubjectForm>,
 }
 
 impl Written {
@@ -35,6 +37,10 @@ impl Written {
             ("EdDSA", Algorithm::EdDSA),
             ("HS256", Algorithm::HS256),
         ];
+        let subjects = [
+            ("sub", SubjectForm::Own),
+            ("issuer|sub", SubjectForm::WithIssuer),
+        ];
         Self {
             algorithm: reader.text(&keys::MINT_ALGORITHM, |text| {
                 parse::one_of(text, &algorithms)
@@ -43,6 +49,11 @@ impl Written {
             issuer: reader.text(&keys::MINT_ISSUER, parse::header_text),
             audience: reader.text(&keys::MINT_AUDIENCE, parse::header_text),
             lifetime: reader.duration(&keys::MINT_LIFETIME, LIFETIMES),
+            subject: if reader.is_set(&keys::MINT_SUBJECT) {
+                reader.text(&keys::MINT_SUBJECT, |text| parse::one_of(text, &subjects))
+            } else {
+                Some(SubjectForm::Own)
+            },
         }
     }
 
@@ -66,6 +77,7 @@ impl Written {
             key: Arc::new(key?),
             issuer: self.issuer?,
             audience: self.audience?,
+            subject: self.subject?,
             lifetime: self.lifetime?,
         })
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     auth::Algorithm,
-    identity::outbound::{ClientAuth, ExchangeForm, ExchangeSettings},
+    identity::outbound::{ClientAuth, ExchangeForm, ExchangeSettings, SubjectForm},
 };
 
 const RSA: &str = include_str!("../../../tests/keys/rsa.pem");
@@ -182,6 +182,37 @@ fn a_mint_without_its_material_is_refused() {
     `identity.token` (environment TOOLBRIDGE_IDENTITY__TOKEN): `mint` has no key to sign with
       hint: set `IDENTITY_MINT_KEY_FILE` to a private key in PEM (or `IDENTITY_MINT_KEY` to the key itself), or `IDENTITY_MINT_KEY` to a secret and `identity.mint.algorithm` to `HS256`
     "#);
+}
+
+#[test]
+fn a_mint_for_several_issuers_has_to_say_how_it_names_people() {
+    let two = minting(&[
+        ("TOOLBRIDGE_IDENTITY__MINT__ALGORITHM", "HS256"),
+        ("IDENTITY_MINT_KEY", SECRET),
+        ("TOOLBRIDGE_AUTH__ISSUERS__PARTNER__ISSUER", "partner"),
+        ("TOOLBRIDGE_AUTH__ISSUERS__PARTNER__AUDIENCE", "us"),
+        ("TOOLBRIDGE_AUTH__ISSUERS__PARTNER__SECRET_ENV", "PARTNER"),
+        ("PARTNER", "secret-of-the-partner-0123456789-0123456789"),
+    ]);
+    insta::assert_snapshot!(two.clone().refused(), @r#"
+    1 problem in the settings
+
+    `identity.mint.subject` (not set): missing, and there are several issuers: people of two of them who have the same `sub` would be one person to the backend
+      hint: set it to `issuer|sub`, or to `sub` if no two issuers ever give one `sub` to two people
+    "#);
+    for (text, form) in [
+        ("sub", SubjectForm::Own),
+        ("issuer|sub", SubjectForm::WithIssuer),
+    ] {
+        let settings = two.clone().flag("identity.mint.subject", text).settings();
+        let OutboundSettings::Mint(mint) = settings.outbound else {
+            panic!("no mint")
+        };
+        assert_eq!(mint.subject, form);
+    }
+    two.clone().flag("identity.mint.subject", "iss").refused();
+    // Whoever forwards or exchanges sends a token that says its issuer.
+    two.flag("identity.token", "forward").settings();
 }
 
 #[test]

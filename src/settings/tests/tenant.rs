@@ -19,15 +19,21 @@ fn each_mode_starts_with_what_it_needs() {
     assert_eq!(workos.url.as_str(), "https://api.workos.com/");
     assert_eq!(workos.key.expose_secret(), "sk_canary");
     assert_eq!(choice.lifetime, Duration::from_secs(12 * 3600));
+    assert_eq!(workos.cache, Duration::from_secs(300));
     assert!(choice.default.is_none());
 
     let given = homeless(&[BACKEND, ("DEFAULT_TENANT_ID", "b2c")]);
     let given = given.flag("tenant.choice_lifetime", "30m");
-    let TenantSettings::Backend(choice) = given.settings().tenant else {
+    let given = given.flag("tenant.cache", "1s");
+    let TenantSettings::Backend(choice, cache) = given.clone().settings().tenant else {
         panic!("another mode")
     };
     assert_eq!(choice.default.unwrap().as_str(), "b2c");
     assert_eq!(choice.lifetime, Duration::from_secs(1800));
+    assert_eq!(cache, Duration::from_secs(1));
+    for wrong in ["0", "999ms", "301s", "-1s"] {
+        given.clone().flag("tenant.cache", wrong).refused();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use toolbridge::sandbox::{Sandbox, SandboxSettings, TokenRules};
 
-use crate::harness::{Backend, Setup, Sidecar, shipped};
+use crate::harness::{AUDIENCE, Backend, Claims, Setup, Sidecar, shipped};
 
 const RSA: &str = include_str!("../../keys/rsa.pem");
 const ED25519: &str = include_str!("../../keys/ed25519.pem");
@@ -59,6 +59,41 @@ async fn a_backend_needs_the_served_key_set_and_nothing_else_to_accept_minted_to
         .await
         .failed();
     assert_eq!(refused["code"], "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn people_of_two_issuers_with_one_subject_do_not_see_each_others_records() {
+    let partner = "jwt-secret-of-the-partner-0123456789-0123456789";
+    let signing = "secret-that-only-the-backend-believes-0123456789";
+    let backend = trusting(TokenRules::hs256(signing)).await;
+    let sidecar = minting(&backend, signing)
+        .set("identity.mint.algorithm", "HS256")
+        .set("identity.mint.subject", "issuer|sub")
+        .set("auth.issuers.partner.issuer", "partner")
+        .set("auth.issuers.partner.audience", AUDIENCE)
+        .set("auth.issuers.partner.secret_env", "PARTNER")
+        .secret("PARTNER", partner)
+        .start()
+        .await;
+    let theirs = Claims {
+        issuer: "partner",
+        secret: partner,
+        ..Claims::of("alice")
+    };
+    let (ours, theirs) = (
+        sidecar.alice(),
+        sidecar.nobody().with_token(&theirs.signed()),
+    );
+    let note = json!({ "title": "t", "content": "c" });
+    let made = ours.calls("create_note", note).await.good();
+    let seen = theirs.calls("list_notes", json!({})).await.good();
+    assert_eq!(seen["items"], json!([]));
+    let read = theirs
+        .calls("get_note", json!({ "uid": made["uid"] }))
+        .await;
+    assert_eq!(read.failed()["code"], "NOT_FOUND");
+    let own = ours.calls("list_notes", json!({})).await.good();
+    assert_eq!(own["items"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

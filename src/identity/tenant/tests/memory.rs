@@ -101,6 +101,26 @@ async fn a_removal_is_noticed_within_five_minutes_however_often_one_asks() {
 }
 
 #[tokio::test]
+async fn a_removal_is_noticed_within_the_time_that_the_settings_say_and_never_later_than_five_minutes()
+ {
+    let hour = Duration::from_secs(3600);
+    for (cache, noticed) in [(MINUTE, MINUTE), (hour, 5 * MINUTE)] {
+        let workos = FakeWorkOs::start().await;
+        workos.set("alice", &[active("org_1")]);
+        let fixed = requiring(Right::Membership(workos.believed_for(cache)));
+        let alice = person("alice");
+        assert_eq!(denial(&fixed, &alice).await, None);
+        workos.set("alice", &[with_status("org_1", "inactive")]);
+        // Four fifths of it are certain, whatever the spread.
+        pass(noticed / 2).await;
+        assert_eq!(denial(&fixed, &alice).await, None);
+        assert_eq!(workos.asked(), 1);
+        pass(noticed / 2).await;
+        assert_eq!(denial(&fixed, &alice).await, Some(Denial::NotAMember));
+    }
+}
+
+#[tokio::test]
 async fn an_answer_is_used_for_four_minutes() {
     let workos = FakeWorkOs::start().await;
     workos.set("alice", &[active("org_1")]);

@@ -3,27 +3,24 @@
 
 use secrecy::SecretString;
 
-use crate::{
-    auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier},
-    settings::{
-        AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
-    },
+use crate::auth::{Algorithm, CachePolicy, IssuerRules, KeyError, KeySource, TokenType, Verifier};
+
+use super::{
+    AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
 };
 
-/// The verifier that the settings describe.
-pub(super) fn verifier(settings: &AuthSettings) -> Result<Verifier, KeyError> {
-    let AuthSettings::Tokens(tokens) = settings else {
-        return Ok(Verifier::anonymous());
-    };
-    if !tokens.extra_audiences.is_empty() {
-        let audiences = tokens.extra_audiences.join(", ");
-        tracing::warn!(
-            audiences,
-            "auth.extra_audiences: tokens made for other services are accepted here"
-        );
+impl AuthSettings {
+    /// The verifier that these settings describe; nothing is fetched yet.
+    ///
+    /// # Errors
+    /// Keys that cannot be used.
+    pub fn verifier(&self) -> Result<Verifier, KeyError> {
+        let Self::Tokens(tokens) = self else {
+            return Ok(Verifier::anonymous());
+        };
+        let issuers = tokens.issuers.iter();
+        Verifier::new(issuers.flat_map(|issuer| rules(tokens, issuer)).collect())
     }
-    let issuers = tokens.issuers.iter();
-    Verifier::new(issuers.flat_map(|issuer| rules(tokens, issuer)).collect())
 }
 
 /// One rule for each kind of key.
