@@ -1,27 +1,31 @@
 //! The backend, as the sidecar meets it: is it there, does it take the signature, does it open a session? One session
-//! is opened, with the token that was given, and closed where the catalogue says how; nothing is read or written.
+//! is opened, with the token that the sidecar would send, and closed where the catalogue says how; nothing is read or written.
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
 use crate::{
     backend::BackendUrl,
     catalogue::SessionRecipe,
-    identity::{Signer, TenantId},
-    settings::Settings,
+    identity::{
+        Outbound, Signer, TenantId,
+        outbound::{Exchange, Mint},
+    },
+    settings::{OutboundSettings, Settings},
 };
 
 use super::{
     clock::TOO_MUCH,
     operator::{NO_SETTINGS, fixed_tenant},
     report::{Finding, Outcome},
-    rpc::authorized,
     visit::{Answer, Visit},
 };
 
+const OUTBOUND: &str = "identity.token (README, which token the backend gets)";
 const SIGNATURES: &str = "backend contract §4.1 (signed tenant headers)";
 const SESSIONS: &str = "backend contract §2.1 (a session before each request)";
 
@@ -66,17 +70,15 @@ pub(super) async fn signature(visit: &mut Visit) -> Outcome {
         Ok(opening) => opening,
         Err(skipped) => return skipped,
     };
+    visit.facts.authorization = match authorization(visit, &tenant).await {
+        Ok(authorization) => Some(authorization),
+        Err(failed) => return failed,
+    };
     let request = visit.operator.settings().and_then(|settings| {
         let url = at(&settings.backend.url, &recipe.target)?;
-        let headers = tenant_headers(settings, &tenant, (visit.now)())?;
-        let request = visit
-            .http
-            .request(recipe.method.clone(), url)
-            .headers(headers);
-        Some((
-            authorized(request, visit.token.as_ref()),
-            settings.signing_secret.is_some(),
-        ))
+        let headers = headers(visit, settings, &tenant)?;
+        let request = visit.http.request(recipe.method.clone(), url);
+        Some((request.headers(headers), settings.signing_secret.is_some()))
     });
     let Some((request, is_signed)) = request else {
         return Outcome::skipped("the settings make no request");
@@ -220,6 +222,66 @@ fn opening(visit: &Visit) -> Result<(TenantId, SessionRecipe), Outcome> {
     Ok((tenant, recipe.clone()))
 }
 
+/// What the sidecar would send with this caller's calls: its own token, an exchanged one or a minted one.
+async fn authorization(visit: &Visit, tenant: &TenantId) -> Result<HeaderValue, Outcome> {
+    let unusable = |what: String, mend: &str| {
+        let finding = Finding::wrong(what).rule(OUTBOUND).mend(mend);
+        Outcome::failed("no token for the backend", finding)
+    };
+    let own = own_authorization(visit).ok_or_else(|| {
+        let what = "the token cannot stand in a header".to_owned();
+        unusable(what, "copy it again")
+    })?;
+    let Some(settings) = visit.operator.settings() else {
+        return Ok(own);
+    };
+    let outbound = match &settings.outbound {
+        OutboundSettings::Forward => return Ok(own),
+        OutboundSettings::Exchange(exchange) => {
+            let signer = settings.signing_secret.as_ref().map(Signer::new);
+            let signer = signer.transpose().ok().flatten();
+            Exchange::new(exchange.clone(), signer).map(Outbound::Exchange)
+        }
+        OutboundSettings::Mint(mint) => Ok(Outbound::Mint(Mint::new(mint.clone()))),
+    };
+    let outbound = outbound.map_err(|_| {
+        let what = "no HTTP client can be set up".to_owned();
+        unusable(what, "look at the machine's certificates")
+    })?;
+    let verifier = settings.auth.verifier();
+    let verifier =
+        verifier.map_err(|error| unusable(error.to_string(), "correct the keys of auth.*"))?;
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, own)]);
+    let caller = verifier.caller(&headers, (visit.now)()).await;
+    let caller = caller.map_err(|error| {
+        let what = format!("the sidecar itself would refuse this token: {error}");
+        unusable(what, "give a token that the steps above accept")
+    })?;
+    let token = outbound
+        .token_for(&caller, Some(tenant), (visit.now)())
+        .await;
+    let token = token.map_err(|error| {
+        let mend = "compare identity.exchange.* or identity.mint.* with who issues and who takes the token";
+        unusable(error.to_string(), mend)
+    })?;
+    let token =
+        token.ok_or_else(|| Outcome::skipped("nobody is recognized, so nobody has a token"))?;
+    Ok(token.authorization())
+}
+
+fn own_authorization(visit: &Visit) -> Option<HeaderValue> {
+    let token = visit.token.as_ref()?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn headers(visit: &Visit, settings: &Settings, tenant: &TenantId) -> Option<HeaderMap> {
+    let mut headers = tenant_headers(settings, tenant, (visit.now)())?;
+    headers.insert(AUTHORIZATION, visit.facts.authorization.clone()?);
+    Some(headers)
+}
+
 /// The headers with which the sidecar names the tenant, fresh for this moment.
 fn tenant_headers(settings: &Settings, tenant: &TenantId, now: Duration) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -242,12 +304,9 @@ async fn close(visit: &Visit, recipe: &SessionRecipe, opened: &Value) {
         let close = recipe.close.as_ref()?;
         let url = at(&settings.backend.url, &close.target.fill(opened)?)?;
         let tenant = fixed_tenant(&settings.tenant)?;
-        let headers = tenant_headers(settings, &tenant, (visit.now)())?;
-        let request = visit
-            .http
-            .request(close.method.clone(), url)
-            .headers(headers);
-        Some(authorized(request, visit.token.as_ref()))
+        let headers = headers(visit, settings, &tenant)?;
+        let request = visit.http.request(close.method.clone(), url);
+        Some(request.headers(headers))
     });
     if let Some(request) = request {
         let _ = request.send().await;

@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 use super::{
     report::{Finding, Outcome},
-    visit::{Answer, Visit, is_loopback},
+    visit::{Answer, BROWSER_ORIGIN, Visit, is_loopback},
 };
 
 const PLACE: &str = "RFC 9728 §3.1, MCP 2026-07-28 authorization (well-known locations)";
@@ -75,7 +75,7 @@ pub(super) async fn documents(visit: &mut Visit) {
     let mut found = visit.facts.documents.take().unwrap_or_default();
     for place in places {
         if !found.iter().any(|(known, _)| *known == place) {
-            let answer = visit.get("the server", place.clone()).await;
+            let answer = visit.get_as_browser("the server", place.clone()).await;
             found.push((place, answer));
         }
     }
@@ -255,7 +255,18 @@ fn headers(answer: &Answer) -> Vec<Finding> {
                 .mend("let the proxy keep Content-Type"),
         );
     }
-    if answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).is_none() {
+    let allowed = answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
+    if allowed.is_some_and(|allowed| allowed != "*" && allowed != BROWSER_ORIGIN) {
+        findings.push(
+            Finding::warning(format!(
+                "`Access-Control-Allow-Origin` is neither `*` nor the origin that asked (`{BROWSER_ORIGIN}`): clients in a \
+                 browser cannot read the document"
+            ))
+            .rule(BROWSERS)
+            .mend("let the proxy keep `Access-Control-Allow-Origin: *`"),
+        );
+    }
+    if allowed.is_none() {
         findings.push(
             Finding::warning("the document has no `Access-Control-Allow-Origin`: clients in a browser cannot read it")
                 .rule(BROWSERS)

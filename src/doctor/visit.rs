@@ -4,7 +4,7 @@
 
 use std::{error::Error, net::SocketAddr, time::Duration};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
@@ -19,6 +19,9 @@ use super::{Operator, Patience, Patient, token::Claims};
 
 /// Largest document or error page that is read.
 pub(super) const DOCUMENT: usize = 1 << 20;
+
+/// Whose page asks: an origin that nobody has on a list.
+pub(super) const BROWSER_ORIGIN: &str = "https://client.example";
 
 /// Longest foreign text in the report, in characters.
 const LONGEST_QUOTE: usize = 160;
@@ -67,6 +70,8 @@ pub(super) struct Facts {
     pub(super) clocks: Vec<(&'static str, i64)>,
     /// The backend's answer to the request that opens a session.
     pub(super) opening: Option<Answer>,
+    /// With what the backend is asked: the caller's token, or the one that the sidecar would use in its place.
+    pub(super) authorization: Option<HeaderValue>,
 }
 
 /// An HTTP answer, read whole.
@@ -151,6 +156,20 @@ impl Visit {
     }
 
     /// A public document.
+    /// The same as a page of [`BROWSER_ORIGIN`] asks it, so that what CORS needs is answered.
+    pub(super) async fn get_as_browser(
+        &mut self,
+        who: &'static str,
+        url: Url,
+    ) -> Result<Answer, String> {
+        let request = self
+            .http
+            .get(url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::ORIGIN, BROWSER_ORIGIN);
+        self.ask(who, request).await
+    }
+
     pub(super) async fn get(&mut self, who: &'static str, url: Url) -> Result<Answer, String> {
         let request = self
             .http

@@ -87,6 +87,33 @@ async fn a_document_that_browsers_cannot_read_or_keep_is_a_warning() {
 }
 
 #[tokio::test]
+async fn a_document_that_only_one_origin_may_read_is_a_warning() {
+    let place = "GET /.well-known/oauth-protected-resource";
+    for (allowed, is_warned) in [
+        ("https://only-this.example", true),
+        ("null", true),
+        // Who answers with the origin that asked, as many proxies do, is right too.
+        ("https://client.example", false),
+        ("*", false),
+    ] {
+        let world = World::new().await;
+        let issuers = [&world.issuer.url];
+        let document = json!({ "resource": world.url, "authorization_servers": issuers });
+        let answer = Says::json(200, &document)
+            .with("cache-control", "public, max-age=3600")
+            .with("access-control-allow-origin", allowed);
+        world.server.says(place, answer.clone());
+        world.server.says(&format!("{place}/mcp"), answer);
+        let report = world.examine().await;
+        if is_warned {
+            assert_warned(&report, "metadata", "neither `*` nor the origin that asked");
+        } else {
+            assert!(!report.to_string().contains("browser"), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_issuer_without_a_document_is_named() {
     let world = World::new().await;
     let place = "GET /.well-known/oauth-authorization-server";

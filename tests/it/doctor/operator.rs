@@ -21,6 +21,7 @@ struct Operated {
     world: World,
     backend: Sandbox,
     flags: Vec<(&'static str, String)>,
+    secrets: Vec<(&'static str, &'static str)>,
 }
 
 impl Operated {
@@ -39,6 +40,7 @@ impl Operated {
             world,
             backend,
             flags,
+            secrets: Vec::new(),
         }
     }
 
@@ -53,7 +55,11 @@ impl Operated {
             .iter()
             .map(|(key, value)| (*key, value.as_str()))
             .collect();
-        sources(&flags)
+        let mut sources = sources(&flags);
+        for (name, value) in &self.secrets {
+            sources.environment.insert_if_unset(name, *value);
+        }
+        sources
     }
 
     async fn examine(mut self) -> toolbridge::doctor::Report {
@@ -87,6 +93,52 @@ async fn a_healthy_operator_has_nothing_to_mend() {
         );
     }
     assert!(report.is_healthy(), "{report}");
+}
+
+/// A backend that takes no token but those made for it, and a sidecar that signs such ones.
+async fn minting() -> Operated {
+    let mut operated = Operated::new().await;
+    let key = "key-that-signs-what-the-backend-takes-0123456789";
+    operated.secrets.push(("IDENTITY_MINT_KEY", key));
+    operated.backend = Sandbox::start(SandboxSettings {
+        tokens: TokenRules {
+            issuer: Some("toolbridge-mcp".to_owned()),
+            audiences: vec!["notes-backend".to_owned()],
+            ..TokenRules::hs256(key)
+        },
+        ..SandboxSettings::for_tests(Catalogue::shipped().unwrap().entities().to_vec())
+    })
+    .await
+    .unwrap();
+    let url = operated.backend.url();
+    operated
+        .set("backend.url", &url)
+        .set("identity.mint.algorithm", "HS256")
+        .set("identity.mint.audience", "notes-backend")
+}
+
+#[tokio::test]
+async fn the_backend_is_asked_with_the_token_that_the_sidecar_would_use() {
+    let report = minting()
+        .await
+        .set("identity.token", "mint")
+        .examine()
+        .await;
+    assert_eq!(seen(&report, "session").0, Verdict::Passed, "{report}");
+    // With the caller's own token, this backend opens none.
+    let report = minting().await.examine().await;
+    assert_named(&report, "session", "the backend refuses the token (401)");
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_does_not_answer_is_named() {
+    let operated = Operated::new()
+        .await
+        .set("identity.token", "exchange")
+        .set("identity.exchange.url", "http://127.0.0.1:9/token")
+        .set("identity.exchange.audience", "notes-backend");
+    let report = operated.examine().await;
+    assert_named(&report, "signature", "the token endpoint is not available");
 }
 
 #[tokio::test]
