@@ -1,13 +1,17 @@
 //! The signing secret is replaced while people work: the backend accepts both secrets, the sidecar changes over, the
 //! backend drops the old one, and no call is refused on the way.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::{join, join_all};
 use secrecy::SecretString;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use toolbridge::sandbox::{Sandbox, SandboxSettings, Storage, Tenants, TokenRules};
 
 use crate::harness::{
-    AUDIENCE, FakeBackend, ISSUER, Person, SECRET, Setup, Sidecar, TENANT_SECRET, shipped,
+    AUDIENCE, FakeBackend, ISSUER, Person, SECRET, Setup, Sidecar, TENANT_SECRET, in_time, shipped,
 };
 
 const NEXT: &str = "next-tenant-secret-of-the-integration-tests-0123456789";
@@ -72,6 +76,50 @@ async fn a_rotation_refuses_no_call() {
 
     let tidied = Setup::before(&dropped).secret("TENANT_HEADER_SECRET", NEXT);
     assert_eq!(works(&tidied.start().await.alice()).await, 6);
+}
+
+/// Calls without a pause until told to stop; how many came good, the first that did not failing the test.
+async fn keeps_calling(person: Person, made: &AtomicUsize, stop: &CancellationToken) {
+    let note = json!({ "title": "kept", "content": "" });
+    while !stop.is_cancelled() {
+        person.calls("create_note", note.clone()).await.good();
+        person.calls("list_notes", json!({})).await.good();
+        made.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Until that many more calls have come good.
+async fn more(made: &AtomicUsize, calls: usize) {
+    let enough = made.load(Ordering::SeqCst) + calls;
+    while made.load(Ordering::SeqCst) < enough {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn calls_go_on_all_the_time_while_the_secret_is_changed_over() {
+    let folder = TempDir::new().unwrap();
+    let both = backend(&folder, "127.0.0.1:0", TENANT_SECRET, Some(NEXT)).await;
+    let old = Setup::before(&both).start().await;
+    let new = rotating(Setup::before(&both), "next").start().await;
+    let (at_old, at_new) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (leave_old, leave_new) = (CancellationToken::new(), CancellationToken::new());
+    let people_of_old = [old.alice(), old.bob()].map(|it| keeps_calling(it, &at_old, &leave_old));
+    let people_of_new = [new.alice(), new.bob()].map(|it| keeps_calling(it, &at_new, &leave_new));
+    let changing = async {
+        let told = async {
+            more(&at_old, 3).await;
+            more(&at_new, 3).await;
+            leave_old.cancel();
+        };
+        // Both work side by side; when the last call through the old one has come good, it goes.
+        join(join_all(people_of_old), told).await;
+        assert!(old.stops().await);
+        more(&at_new, 3).await;
+        leave_new.cancel();
+    };
+    let everything = join(join_all(people_of_new), changing);
+    in_time(everything).await;
 }
 
 #[tokio::test]
