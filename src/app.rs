@@ -1,6 +1,8 @@
 //! The wiring, and nothing else: makes every part from `Settings`, hands each one only what it needs, takes the ports
 //! early so that their addresses are known. The only module that sees all settings; nobody imports it but `cli`.
 
+pub mod stdio;
+
 mod readiness;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -11,7 +13,7 @@ use url::Url;
 
 use crate::{
     auth::{KeyError, Verifier},
-    backend::{Backend, BackendSettings, BackendUrl, InvalidBackendUrl},
+    backend::{Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
     identity::{
@@ -49,14 +51,20 @@ pub struct App {
     public: Port,
     ops: Port,
     checks: Checks,
+    core: Core,
+    connection_ids: Arc<ConnectionIds>,
+    settings: Settings,
+    streams: CancellationToken,
+}
+
+/// What answers calls, whichever way they come.
+struct Core {
     verifier: Arc<Verifier>,
     calls: Arc<Calls>,
     seal: Seal,
-    connection_ids: Arc<ConnectionIds>,
     outbound: Arc<Outbound>,
-    settings: Settings,
+    clock_skew: Arc<ClockSkew>,
     running: TaskTracker,
-    streams: CancellationToken,
 }
 
 struct Port {
@@ -134,44 +142,55 @@ pub enum StartError {
     Client(#[from] reqwest::Error),
 }
 
+impl Core {
+    fn of(settings: &Settings, keys: &SealKeys) -> Result<Self, StartError> {
+        let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
+        warn_of_foreign_audiences(&settings.auth);
+        let verifier = Arc::new(settings.auth.verifier()?);
+        let running = TaskTracker::new();
+        let backend = Backend::new(backend(settings)?, running.clone())?;
+        let clock_skew = backend.clock_skew();
+        let outbound = Arc::new(outbound(settings)?);
+        let identities = Identities::new(tenant(settings, &outbound)?, signer(settings)?)
+            .with_outbound(Arc::clone(&outbound), clock::unix_now);
+        if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
+            return Err(StartError::ReservedTool(name));
+        }
+        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
+        Ok(Self {
+            verifier,
+            calls: Arc::new(calls),
+            seal: Seal::of(keys, clock::unix_now),
+            outbound,
+            clock_skew,
+            running,
+        })
+    }
+}
+
 impl App {
     /// Makes every part and takes both ports.
     ///
     /// # Errors
     /// [`StartError`]: what stands in the way, and whose setting it is.
     pub async fn build(settings: Settings) -> Result<Self, StartError> {
-        let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
-        warn_of_foreign_audiences(&settings.auth);
-        let verifier = Arc::new(settings.auth.verifier()?);
-        let running = TaskTracker::new();
-        let backend = Backend::new(backend(&settings)?, running.clone())?;
+        let keys = SealKeys::of(&settings.seal_secrets);
+        let core = Core::of(&settings, &keys)?;
         let readiness = Readiness {
-            verifier: Arc::clone(&verifier),
+            verifier: Arc::clone(&core.verifier),
             backend: address_of(&settings.backend.url).into(),
             patience: settings.backend.connect_timeout,
-            clock_skew: backend.clock_skew(),
+            clock_skew: Arc::clone(&core.clock_skew),
             is_signed: settings.signing_secret.is_some(),
         };
-        let outbound = Arc::new(outbound(&settings)?);
-        let identities = Identities::new(tenant(&settings, &outbound)?, signer(&settings)?)
-            .with_outbound(Arc::clone(&outbound), clock::unix_now);
-        if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
-            return Err(StartError::ReservedTool(name));
-        }
-        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
-        let keys = SealKeys::of(&settings.seal_secrets);
         let lifetime = settings.connections.lifetime;
         Ok(Self {
             public: bind("server.listen", settings.server.listen).await?,
             ops: bind("ops.listen", settings.ops.listen).await?,
             checks: readiness.checks(),
-            verifier,
-            calls: Arc::new(calls),
-            seal: Seal::of(&keys, clock::unix_now),
+            core,
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
-            outbound,
             settings,
-            running,
             streams: CancellationToken::new(),
         })
     }
@@ -191,7 +210,7 @@ impl App {
     /// The catalogue being served.
     #[must_use]
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.calls.catalogue()
+        self.core.calls.catalogue()
     }
 
     /// Answers until `shutdown`, then stops in order: no new connections, running calls finish, streams end. Whether
@@ -211,7 +230,7 @@ impl App {
         let stop = CancellationToken::new();
         // Beside everything else: an issuer that is slow must not hold up the start, and whoever comes before the keys
         // waits for the same fetch.
-        let verifier = Arc::clone(&self.verifier);
+        let verifier = Arc::clone(&self.core.verifier);
         tokio::spawn(async move { verifier.warm().await });
         let checks = self.checks;
         let health: Answer =
@@ -224,7 +243,7 @@ impl App {
         let Ok(open) = public.await else {
             return false;
         };
-        let orderly = wind_down(open, &self.running, &self.streams, grace);
+        let orderly = wind_down(open, &self.core.running, &self.streams, grace);
         tokio::select! {
             finished = orderly => finished,
             () = shutdown.forced() => false,
@@ -235,9 +254,12 @@ impl App {
     fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
         let server = &self.settings.server;
         let connections = &self.settings.connections;
-        let handler = around(Handler::new(Arc::clone(&self.calls), self.seal.clone()));
+        let handler = around(Handler::new(
+            Arc::clone(&self.core.calls),
+            self.core.seal.clone(),
+        ));
         let sse = server.sse.then(|| self.sse(handler.clone()));
-        let published = Arc::clone(&self.calls);
+        let published = Arc::clone(&self.core.calls);
         let mcp = Arc::new(McpService::around(
             handler,
             ServiceSettings {
@@ -250,7 +272,7 @@ impl App {
                 max_request_bytes: server.max_request_bytes,
                 streams: self.streams.clone(),
                 lists: Lists {
-                    changes: self.calls.changes(),
+                    changes: self.core.calls.changes(),
                     fingerprint: Arc::new(move || published.published().fingerprint),
                 },
                 now: clock::unix_now,
@@ -262,12 +284,12 @@ impl App {
                 &server.allowed_hosts,
                 &server.allowed_origins,
             ),
-            verifier: Arc::clone(&self.verifier),
+            verifier: Arc::clone(&self.core.verifier),
             metadata: self.metadata(),
-            issuer_metadata: self.verifier.issuer_metadata(),
-            scopes: Arc::new(CatalogueScopes(Arc::clone(&self.calls))),
+            issuer_metadata: self.core.verifier.issuer_metadata(),
+            scopes: Arc::new(CatalogueScopes(Arc::clone(&self.core.calls))),
             max_request_bytes: server.max_request_bytes,
-            key_set: self.outbound.key_set(),
+            key_set: self.core.outbound.key_set(),
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
                 Box::pin(async move { mcp.handle(request).await })

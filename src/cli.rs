@@ -11,6 +11,7 @@ mod prove_isolation;
 mod sandbox;
 mod serve;
 mod start;
+mod stdio;
 mod token;
 mod tools;
 
@@ -48,6 +49,8 @@ enum Command {
     Dev(dev::Dev),
     /// Run the sidecar in front of your backend
     Serve(serve::Serve),
+    /// Serve one local client over standard input and output
+    Stdio(stdio::Stdio),
     /// Run the embedded backend alone
     Sandbox(sandbox::Sandbox),
     /// Check a catalogue: every problem, or a table of its tools with their cost in tokens
@@ -136,6 +139,7 @@ impl Command {
         match self {
             Self::Dev(dev) => dev.run(),
             Self::Serve(serve) => serve.run(),
+            Self::Stdio(stdio) => stdio.run(),
             Self::Sandbox(sandbox) => sandbox.run(),
             Self::Check(check) => check.run(),
             Self::Tools(tools) => tools.run(),

@@ -9,6 +9,7 @@ pub mod present;
 pub mod published;
 pub mod service;
 pub mod sse;
+pub mod stdio;
 pub mod workspace;
 
 mod body;
@@ -46,6 +47,7 @@ pub use question::Seal;
 pub use seal::SealKeys;
 pub use service::{ConnectionIds, ConnectionRules, Lists, McpService, NoKeys, ServiceSettings};
 pub use sse::{SseLimits, SseService, SseSettings};
+pub use stdio::{NoCaller, StdioService, WhoSends};
 
 use choosing::Reply;
 
@@ -127,10 +129,15 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let caller = caller_of(&context)?;
         let published = self.0.calls.published();
         let meta = introduction(&published, &context);
         let name = request.name.clone();
+        if let Some(nobody) = extension::<NoCaller>(&context) {
+            let mut result = result_of(stdio::refused(&name, &nobody));
+            result.meta = meta;
+            return Ok(result.into());
+        }
+        let caller = caller_of(&context)?;
         match self.call(&published, request, caller, context).await {
             Ok(Reply::Ended(outcome)) => {
                 let mut result = result_of(outcome);
@@ -217,12 +224,16 @@ fn introduction(published: &Published, context: &RequestContext<RoleServer>) -> 
 
 /// Who sent the HTTP request this message came in; the server puts it there after it has verified the token.
 fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
-    context
-        .extensions
-        .get::<Parts>()
-        .and_then(|parts| parts.extensions.get::<Caller>())
-        .cloned()
-        .ok_or_else(|| ErrorData::internal_error("the request has no verified caller", None))
+    extension(context).ok_or_else(|| match extension::<NoCaller>(context) {
+        Some(nobody) => ErrorData::invalid_request(nobody.to_string(), None),
+        None => ErrorData::internal_error("the request has no verified caller", None),
+    })
+}
+
+/// What was put beside the HTTP request that this message came in.
+fn extension<T: Clone + Send + Sync + 'static>(context: &RequestContext<RoleServer>) -> Option<T> {
+    let parts = context.extensions.get::<Parts>()?;
+    parts.extensions.get().cloned()
 }
 
 /// Whether the message came in the revision without connections, or a later one: the HTTP headers say so, or, where

@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod keys;
 mod layers;
+mod local;
 mod outbound;
 mod parse;
 mod problem;
@@ -24,6 +25,7 @@ mod verifier;
 
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
+pub use local::LocalToken;
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};

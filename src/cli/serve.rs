@@ -18,6 +18,13 @@ use crate::{
     after_help = "Examples:\n  toolbridge serve --config toolbridge.toml\n  TOOLBRIDGE_BACKEND__URL=http://127.0.0.1:8080 toolbridge serve --catalogue tools.yaml\n  toolbridge serve --set server.listen=127.0.0.1:0 --set log.level=debug\n\nEvery setting is explained in toolbridge.example.toml. Exit code 64 where a setting is wrong."
 )]
 pub(super) struct Serve {
+    #[command(flatten)]
+    told: Told,
+}
+
+/// What a command is told about the settings.
+#[derive(Args)]
+pub(super) struct Told {
     /// Settings file; without it, toolbridge.toml here, if there is one
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -31,12 +38,14 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failed> {
-        let settings = self.settings()?;
+        let settings = self.told.settings()?;
         start::logging(settings.log)?;
         in_runtime(serve(settings))
     }
+}
 
-    fn settings(self) -> Result<Settings, Failed> {
+impl Told {
+    pub(super) fn settings(self) -> Result<Settings, Failed> {
         let mut flags = self.set;
         if let Some(catalogue) = self.catalogue {
             flags.push((

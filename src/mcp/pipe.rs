@@ -2,14 +2,22 @@
 //! request or caller it came from. Out: the answers as JSON, in a short queue. It cannot grow: only so many requests may
 //! be unanswered at once, and a connection whose reader stops reading is ended.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream, sink, stream};
 use http::request::Parts;
 use rmcp::{
     model::{
-        ClientJsonRpcMessage, ClientNotification, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, JsonRpcMessage, RequestId,
+        ServerJsonRpcMessage,
     },
     service::serve_server_with_ct,
     transport::sink_stream::SinkStreamTransport,
@@ -20,7 +28,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::HandlesMcp;
+use super::{
+    HandlesMcp,
+    envelope::{self, Malformed, Posted},
+};
 
 /// Requests that may be unanswered at once; more than any client has been seen to send.
 const MOST_UNANSWERED: usize = 64;
@@ -35,7 +46,11 @@ pub(super) struct Lasting;
 /// The way in.
 pub(super) struct Pipe {
     inbox: mpsc::Sender<ClientJsonRpcMessage>,
+    /// Weak, because the queue ends with rmcp's own end of it.
+    outbox: mpsc::WeakSender<Bytes>,
     unanswered: Unanswered,
+    /// Whether the client has begun in either era's way. rmcp ends a connection that begins with something else.
+    begun: AtomicBool,
     ended: CancellationToken,
 }
 
@@ -66,6 +81,7 @@ impl Pipe {
         let (inbox, messages) = mpsc::channel(QUEUE);
         let (outbox, answers) = mpsc::channel(QUEUE);
         let unanswered = Unanswered::default();
+        let weak = outbox.downgrade();
         let sink = answering(outbox, unanswered.clone(), ended.clone(), patience);
         let transport = SinkStreamTransport::new(sink, arriving(messages));
         let ending = ended.clone();
@@ -79,7 +95,9 @@ impl Pipe {
         });
         let pipe = Self {
             inbox,
+            outbox: weak,
             unanswered,
+            begun: AtomicBool::new(false),
             ended,
         };
         (pipe, answers)
@@ -94,7 +112,21 @@ impl Pipe {
         parts.extensions.insert(Lasting);
         message.insert_extension(parts);
         match &message {
-            JsonRpcMessage::Request(request) => self.unanswered.enter(&request.id)?,
+            JsonRpcMessage::Request(request) => {
+                // A subscription is answered when it ends, so nobody waits for that.
+                let is_awaited = !matches!(
+                    request.request,
+                    ClientRequest::SubscriptionsListenRequest(_)
+                );
+                self.unanswered.enter(&request.id, is_awaited)?;
+                if !matches!(
+                    request.request,
+                    ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_)
+                ) {
+                    self.begun.store(true, Ordering::Relaxed);
+                }
+            }
+            _ if !self.begun.load(Ordering::Relaxed) => return Ok(()),
             JsonRpcMessage::Notification(it) => {
                 if let ClientNotification::CancelledNotification(it) = &it.notification
                     && let Some(id) = &it.params.request_id
@@ -110,22 +142,44 @@ impl Pipe {
             () = self.ended.cancelled() => Err(NotTaken::Ended),
         }
     }
+
+    /// Says something beside what rmcp answers.
+    pub(super) async fn says(&self, message: ServerJsonRpcMessage) {
+        let line = serde_json::to_vec(&message);
+        if let (Some(outbox), Ok(line)) = (self.outbox.upgrade(), line) {
+            // It fails where nobody reads any more.
+            let _ = outbox.send(line.into()).await;
+        }
+    }
+
+    /// Waits until every request is answered.
+    pub(super) async fn answered(&self) {
+        self.unanswered.none().await;
+    }
 }
 
-/// The requests that wait for their answer, by id.
+/// One message as its sender wrote it: these transports have no batches.
+pub(super) fn decoded(text: &[u8]) -> Result<ClientJsonRpcMessage, Malformed> {
+    match envelope::read(text)? {
+        Posted::One(_) => serde_json::from_slice(text).map_err(|_| Malformed::NotJsonRpc),
+        Posted::Batch(_) => Err(Malformed::NotJsonRpc),
+    }
+}
+
+/// The requests that wait for their answer, by id, and whether somebody waits for it.
 #[derive(Clone, Default)]
-struct Unanswered(Arc<watch::Sender<HashSet<RequestId>>>);
+struct Unanswered(Arc<watch::Sender<HashMap<RequestId, bool>>>);
 
 impl Unanswered {
-    fn enter(&self, id: &RequestId) -> Result<(), NotTaken> {
+    fn enter(&self, id: &RequestId, is_awaited: bool) -> Result<(), NotTaken> {
         let mut entered = Ok(());
         self.0.send_if_modified(|ids| {
-            entered = if ids.contains(id) {
+            entered = if ids.contains_key(id) {
                 Err(NotTaken::Twice)
             } else if ids.len() >= MOST_UNANSWERED {
                 Err(NotTaken::TooMany)
             } else {
-                ids.insert(id.clone());
+                ids.insert(id.clone(), is_awaited);
                 Ok(())
             };
             entered.is_ok()
@@ -134,7 +188,14 @@ impl Unanswered {
     }
 
     fn leave(&self, id: &RequestId) {
-        self.0.send_if_modified(|ids| ids.remove(id));
+        self.0.send_if_modified(|ids| ids.remove(id).is_some());
+    }
+
+    async fn none(&self) {
+        let mut ids = self.0.subscribe();
+        let none_awaited = |ids: &HashMap<_, _>| !ids.values().any(|is_awaited| *is_awaited);
+        // The sender is ours, so it is there.
+        let _ = ids.wait_for(none_awaited).await;
     }
 }
 

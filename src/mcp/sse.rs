@@ -16,13 +16,11 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::combinators::BoxBody;
-use rmcp::model::ClientJsonRpcMessage;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HandlesMcp, body,
-    envelope::{self, Malformed, Posted},
-    pipe::{NotTaken, Pipe},
+    pipe::{self, NotTaken, Pipe},
     response::{self, Answer, INVALID_REQUEST},
 };
 use crate::auth::Caller;
@@ -146,7 +144,7 @@ impl<H: HandlesMcp> SseService<H> {
             Ok(body) => body,
             Err(refused) => return refused,
         };
-        let message = match decoded(&body) {
+        let message = match pipe::decoded(&body) {
             Ok(message) => message,
             Err(why) => {
                 let status = StatusCode::BAD_REQUEST;
@@ -177,14 +175,6 @@ fn connection_in(query: &str) -> Option<&str> {
         .filter_map(|it| it.strip_prefix(CONNECTION));
     let id = ids.next()?;
     ids.next().is_none().then_some(id)
-}
-
-/// One message: this transport has no batches.
-fn decoded(body: &[u8]) -> Result<ClientJsonRpcMessage, Malformed> {
-    match envelope::read(body)? {
-        Posted::One(_) => serde_json::from_slice(body).map_err(|_| Malformed::NotJsonRpc),
-        Posted::Batch(_) => Err(Malformed::NotJsonRpc),
-    }
 }
 
 fn unknown() -> Answer {

@@ -173,6 +173,7 @@ fn known_variables() -> BTreeSet<String> {
         keys::SEAL_SECRET,
         keys::NEXT_SEAL_SECRET,
         keys::EXCHANGE_CLIENT_SECRET,
+        keys::LOCAL_TOKEN,
     ];
     let secrets = keys::SIGNING_SECRET
         .into_iter()

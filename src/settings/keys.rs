@@ -31,6 +31,9 @@ pub(super) const SEAL_SECRET: &str = "SEAL_SECRET";
 /// What shall seal next, or sealed before, while the secret is being replaced.
 pub(super) const NEXT_SEAL_SECRET: &str = "SEAL_SECRET_NEXT";
 
+/// Who calls where MCP comes by standard input; `serve` does not need it.
+pub(super) const LOCAL_TOKEN: &str = "TOOLBRIDGE_TOKEN";
+
 /// What shall sign next, while the secret is being replaced.
 pub(super) const NEXT_SIGNING_SECRET: &str = "TENANT_HEADER_SECRET_NEXT";
 

@@ -1,7 +1,7 @@
 //! Secrets: from the variable `NAME`, or from the file that `NAME_FILE` points to, never from the settings file and
 //! never through figment (it guesses types and echoes values). No message here contains any part of one.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -49,7 +49,7 @@ pub(super) fn read(environment: &Environment, names: &[&str]) -> Result<Option<S
         let value = match (environment.get(name), environment.get(&file_name)) {
             (None, None) => continue,
             (Some(value), None) => Ok((*name, value.to_owned())),
-            (None, Some(path)) => match from_file(path) {
+            (None, Some(path)) => match from_file(Path::new(path)) {
                 Ok(value) => Ok((file_name.as_str(), value)),
                 Err(what) => Err(problem(
                     &file_name,
@@ -71,7 +71,7 @@ pub(super) fn read(environment: &Environment, names: &[&str]) -> Result<Option<S
 }
 
 /// The file's content without the newline that editors and `echo` put at its end.
-fn from_file(path: &str) -> Result<String, String> {
+pub(super) fn from_file(path: &Path) -> Result<String, String> {
     let mut text =
         fs::read_to_string(path).map_err(|error| format!("its file cannot be read: {error}"))?;
     if text.ends_with('\n') {

@@ -3,6 +3,7 @@
 
 pub(crate) mod fake_backend;
 pub(crate) mod legacy;
+pub(crate) mod local;
 pub(crate) mod person;
 pub(crate) mod sse;
 

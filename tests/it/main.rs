@@ -29,6 +29,7 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod sse;
+mod stdio;
 mod tenancy;
 mod threats;
 mod tool_calls;
