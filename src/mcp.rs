@@ -16,13 +16,15 @@ mod body;
 mod choosing;
 mod connections;
 mod envelope;
+mod limit;
 mod listing;
 mod pipe;
+mod progress;
 mod question;
 mod response;
 mod seal;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::request::Parts;
 use rmcp::{
@@ -41,6 +43,7 @@ use rmcp::{
 use crate::auth::Caller;
 
 pub use call::{Calls, Incoming, NoOutcome};
+pub use limit::Limit;
 pub use outcome::Outcome;
 pub use published::Published;
 pub use question::Seal;
@@ -49,7 +52,8 @@ pub use service::{ConnectionIds, ConnectionRules, Lists, McpService, NoKeys, Ser
 pub use sse::{SseLimits, SseService, SseSettings};
 pub use stdio::{NoCaller, StdioService, WhoSends};
 
-use choosing::Reply;
+use choosing::{Brought, Reply};
+use progress::Heartbeat;
 
 /// How long a client may keep the tool list or the server's description, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -75,13 +79,28 @@ pub struct Handler(Arc<Shared>);
 struct Shared {
     calls: Arc<Calls>,
     seal: Seal,
+    heartbeat: Duration,
 }
 
 impl Handler {
     /// Offers the tools of `calls`; `seal` is for what clients carry for us.
     #[must_use]
     pub fn new(calls: Arc<Calls>, seal: Seal) -> Self {
-        Self(Arc::new(Shared { calls, seal }))
+        Self(Arc::new(Shared {
+            calls,
+            seal,
+            heartbeat: progress::INTERVAL,
+        }))
+    }
+
+    /// The same with another time between the signs of life of a call that runs.
+    #[must_use]
+    pub fn with_heartbeat(self, heartbeat: Duration) -> Self {
+        Self(Arc::new(Shared {
+            calls: Arc::clone(&self.0.calls),
+            seal: self.0.seal.clone(),
+            heartbeat,
+        }))
     }
 }
 
@@ -137,8 +156,20 @@ impl ServerHandler for Handler {
             result.meta = meta;
             return Ok(result.into());
         }
-        let caller = caller_of(&context)?;
-        match self.call(&published, request, caller, context).await {
+        let call = Incoming {
+            catalogue: Arc::clone(&published.catalogue),
+            caller: caller_of(&context)?,
+            tool: request.name.into_owned(),
+            arguments: request.arguments.unwrap_or_default(),
+            limit: Limit::of(&context)?,
+        };
+        let brought = Brought {
+            state: request.request_state,
+            responses: request.input_responses,
+        };
+        let heartbeat = Heartbeat::of(&context, &name, self.0.heartbeat);
+        let call = self.call(call, brought, context);
+        match heartbeat.during(call).await {
             Ok(Reply::Ended(outcome)) => {
                 let mut result = result_of(outcome);
                 result.meta = meta;

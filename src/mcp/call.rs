@@ -1,22 +1,24 @@
 //! One tool call, start to finish: find the tool, plan, identify, send, present; one log line. A read ends when its
-//! client goes away; a write, once begun, runs to its end in a task of its own that a shutdown waits for.
+//! client goes away or its limit passes; a write, once begun, runs to its end in a task of its own that a shutdown waits
+//! for, though its client may be told before that it took too long.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::pending, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    limit::Limit,
     outcome::Outcome,
     present,
     published::{Published, Publisher},
 };
 use crate::{
     auth::Caller,
-    backend::{Backend, BackendError, CorrelationId},
-    catalogue::{ArgumentErrors, Catalogue, Effect, Tool},
-    identity::{Identities, IdentityError, TenantId},
+    backend::{Backend, BackendError, CorrelationId, Reply},
+    catalogue::{ArgumentErrors, Catalogue, Effect, Plan, Tool},
+    identity::{Identities, Identity, IdentityError, TenantId},
 };
 
 /// A call as it arrives: who, what, with which arguments.
@@ -30,6 +32,8 @@ pub struct Incoming {
     pub tool: String,
     /// The arguments, unchecked.
     pub arguments: Map<String, Value>,
+    /// How long the client waits for it, where it says so.
+    pub limit: Option<Limit>,
 }
 
 /// Why a call was not run, or nobody is told how it ended.
@@ -60,6 +64,8 @@ pub(super) enum CallError {
     },
     #[error("the backend's answer is no {0}")]
     Misshapen(&'static str),
+    #[error("the client's limit of {:?} has passed", .0.after)]
+    Late(Limit),
 }
 
 /// Everything a call needs.
@@ -125,36 +131,54 @@ impl Calls {
         incoming: Incoming,
         gone: CancellationToken,
     ) -> Result<Outcome, NoOutcome> {
-        let tool = incoming.catalogue.find(&incoming.tool);
-        let effect = tool.ok_or(NoOutcome::UnknownTool)?.effect;
+        let catalogue = Arc::clone(&incoming.catalogue);
+        let tool = catalogue.find(&incoming.tool);
+        let tool = tool.ok_or(NoOutcome::UnknownTool)?;
         let _running = self.running.token();
+        let limit = incoming.limit.clone();
+        let correlation = CorrelationId::random();
         let calls = Arc::clone(&self);
-        let call = async move { calls.told(incoming).await };
-        match effect {
+        let call = async move { calls.told(incoming, correlation).await };
+        match tool.effect {
             Effect::Read => tokio::select! {
                 outcome = call => outcome,
                 () = gone.cancelled() => Err(NoOutcome::ClientGone),
             },
-            Effect::Write => self
-                .running
-                .spawn(call)
-                .await
-                .map_err(|_| NoOutcome::Lost)?,
+            Effect::Write => {
+                let mut task = self.running.spawn(call);
+                tokio::select! {
+                    biased;
+                    ended = &mut task => return ended.map_err(|_| NoOutcome::Lost)?,
+                    () = passed(limit.as_ref()) => {}
+                }
+                match limit {
+                    // It is being sent or was, and runs to its end; only the client is told already.
+                    Some(limit) if !limit.abandons() => {
+                        let late = present::late(tool, &limit, correlation);
+                        Ok(Outcome::Failure(late))
+                    }
+                    _ => task.await.map_err(|_| NoOutcome::Lost)?,
+                }
+            }
         }
     }
 
     /// The call with its log line.
-    async fn told(&self, incoming: Incoming) -> Result<Outcome, NoOutcome> {
-        let tool = incoming.catalogue.find(&incoming.tool);
+    async fn told(
+        &self,
+        mut incoming: Incoming,
+        correlation: CorrelationId,
+    ) -> Result<Outcome, NoOutcome> {
+        let catalogue = Arc::clone(&incoming.catalogue);
+        let tool = catalogue.find(&incoming.tool);
         let tool = tool.ok_or(NoOutcome::UnknownTool)?;
         let mut line = Line {
-            correlation: CorrelationId::random(),
+            correlation,
             begun: Instant::now(),
             tenant: None,
         };
-        let result = self
-            .attempt(tool, &incoming.caller, incoming.arguments, &mut line)
-            .await;
+        let arguments = std::mem::take(&mut incoming.arguments);
+        let result = self.attempt(tool, arguments, &incoming, &mut line).await;
         let (outcome, cause) = match result {
             Ok(value) => (Outcome::Success(value), None),
             Err(error) => {
@@ -169,31 +193,73 @@ impl Calls {
     async fn attempt(
         &self,
         tool: &Tool,
-        caller: &Caller,
         arguments: Map<String, Value>,
+        incoming: &Incoming,
         line: &mut Line,
     ) -> Result<Value, CallError> {
-        let correlation = line.correlation;
+        let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
         authorized(tool, caller)?;
         let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
-        let identity = self.identities.of(caller).await?;
+        let identity = within(limit, self.identities.of(caller)).await??;
         line.tenant = Some(identity.tenant().clone());
-        let mut reply = self.backend.call(&identity, &plan, correlation).await;
-        if reply.as_ref().is_err_and(BackendError::refuses_token)
-            && let Some(renewed) = self.identities.renewed(&identity).await?
+        if let Some(limit) = limit
+            && !limit.may_send()
         {
-            reply = self.backend.call(&renewed, &plan, correlation).await;
+            return Err(CallError::Late(limit.clone()));
         }
-        let reply = reply.map_err(|source| {
-            if refuses_tenant(&source) {
+        let sending = self.sent(&identity, &plan, line.correlation);
+        let reply = match tool.effect {
+            Effect::Read => within(limit, sending).await?,
+            // Once it is sent, nothing stops it.
+            Effect::Write => sending.await,
+        };
+        let reply = reply.inspect_err(|error| {
+            if let CallError::Backend { source, .. } = error
+                && refuses_tenant(source)
+            {
                 self.identities.forget(caller);
-            }
-            CallError::Backend {
-                may_have_written: source.may_have_written(&plan),
-                source: Box::new(source),
             }
         })?;
         present::result(tool, reply.body)
+    }
+
+    /// The backend's reply; once more with a renewed token where it refused the first.
+    async fn sent(
+        &self,
+        identity: &Identity,
+        plan: &Plan,
+        correlation: CorrelationId,
+    ) -> Result<Reply, CallError> {
+        let mut reply = self.backend.call(identity, plan, correlation).await;
+        if reply.as_ref().is_err_and(BackendError::refuses_token)
+            && let Some(renewed) = self.identities.renewed(identity).await?
+        {
+            reply = self.backend.call(&renewed, plan, correlation).await;
+        }
+        reply.map_err(|source| CallError::Backend {
+            may_have_written: source.may_have_written(plan),
+            source: Box::new(source),
+        })
+    }
+}
+
+/// Waits until the limit passes; forever where there is none.
+async fn passed(limit: Option<&Limit>) {
+    match limit {
+        Some(limit) => limit.passed().await,
+        None => pending().await,
+    }
+}
+
+/// What comes of it, if it comes in time. Only for what may be given up.
+async fn within<F: Future>(limit: Option<&Limit>, future: F) -> Result<F::Output, CallError> {
+    let Some(limit) = limit else {
+        return Ok(future.await);
+    };
+    tokio::select! {
+        biased;
+        output = future => Ok(output),
+        () = limit.passed() => Err(CallError::Late(limit.clone())),
     }
 }
 

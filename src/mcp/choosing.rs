@@ -7,12 +7,12 @@ use std::sync::Arc;
 use http::request::Parts;
 use rmcp::{
     RoleServer,
-    model::{CallToolRequestParams, InputRequiredResult, ProtocolVersion},
+    model::{InputRequiredResult, InputResponses, ProtocolVersion},
     service::RequestContext,
 };
 
 use super::{
-    Handler, Incoming, NoOutcome, Outcome, Published,
+    Handler, Incoming, NoOutcome, Outcome,
     outcome::{Code, Failure},
     pipe::Lasting,
     present::{self, identity::Unchosen},
@@ -25,6 +25,12 @@ use crate::{
     identity::{Denial, IdentityError, Organization},
 };
 
+/// What a client brings back of a question of ours.
+pub(super) struct Brought {
+    pub(super) state: Option<String>,
+    pub(super) responses: Option<InputResponses>,
+}
+
 /// What a client is answered.
 pub(super) enum Reply {
     /// The call ended.
@@ -36,18 +42,11 @@ pub(super) enum Reply {
 impl Handler {
     pub(super) async fn call(
         &self,
-        published: &Published,
-        request: CallToolRequestParams,
-        caller: Caller,
+        call: Incoming,
+        brought: Brought,
         context: RequestContext<RoleServer>,
     ) -> Result<Reply, NoOutcome> {
         let calls = &self.0.calls;
-        let call = Incoming {
-            catalogue: Arc::clone(&published.catalogue),
-            caller,
-            tool: request.name.to_string(),
-            arguments: request.arguments.unwrap_or_default(),
-        };
         let identities = calls.identities();
         if !identities.offers_selection() {
             let outcome = Arc::clone(calls).run(call, context.ct).await;
@@ -60,8 +59,8 @@ impl Handler {
         call.catalogue
             .find(&call.tool)
             .ok_or(NoOutcome::UnknownTool)?;
-        if request.request_state.is_some() || request.input_responses.is_some() {
-            let (state, responses) = (request.request_state, request.input_responses);
+        let Brought { state, responses } = brought;
+        if state.is_some() || responses.is_some() {
             let answer = self
                 .0
                 .seal

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     call::CallError,
+    limit::Limit,
     outcome::{Code, Failure},
 };
 use crate::{
@@ -92,10 +93,33 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
             source,
             may_have_written,
         } => backend(tool, source, *may_have_written),
+        CallError::Late(limit) => out_of_time(tool, limit, false),
     };
     Failure {
         correlation_id: correlation.to_string(),
         ..failure
+    }
+}
+
+/// A write whose client does not wait any longer: it goes on, and nobody knows yet how it ends.
+pub(super) fn late(tool: &Tool, limit: &Limit, correlation: CorrelationId) -> Failure {
+    Failure {
+        correlation_id: correlation.to_string(),
+        ..out_of_time(tool, limit, true)
+    }
+}
+
+fn out_of_time(tool: &Tool, limit: &Limit, may_have_written: bool) -> Failure {
+    let (name, after, said) = (&tool.name, spelled(limit.after), limit.said);
+    let doubt = doubt(tool, may_have_written);
+    Failure {
+        retryable: !may_have_written,
+        ..plain(
+            Code::Timeout,
+            format!(
+                "{name} took longer than the {after} that your client allows it ({said}){doubt}"
+            ),
+        )
     }
 }
 

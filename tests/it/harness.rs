@@ -16,6 +16,7 @@ use toolbridge::{
     auth::{NewToken, development, mint},
     catalogue::Catalogue,
     clock,
+    mcp::Handler,
     sandbox::{Sandbox, SandboxSettings, Tenants, TokenRules},
     settings::{Settings, SettingsError, SettingsFile, Sources},
     shutdown::Shutdown,
@@ -39,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Setup {
     flags: Vec<(String, String)>,
     secrets: Vec<(&'static str, &'static str)>,
+    heartbeat: Option<Duration>,
 }
 
 /// A running sidecar.
@@ -76,6 +78,7 @@ impl Setup {
                 ("JWT_HS256_SECRET", SECRET),
                 ("TENANT_HEADER_SECRET", TENANT_SECRET),
             ],
+            heartbeat: None,
         };
         setup
             .set("server.listen", "127.0.0.1:0")
@@ -93,6 +96,18 @@ impl Setup {
 
     pub(crate) fn secret(mut self, name: &'static str, value: &'static str) -> Self {
         self.secrets.push((name, value));
+        self
+    }
+
+    /// Leaves this to its default.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.flags.retain(|(other, _)| other != key);
+        self
+    }
+
+    /// Says this often that a call runs.
+    pub(crate) fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = Some(heartbeat);
         self
     }
 
@@ -118,6 +133,11 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Sidecar {
+        let heartbeat = self.heartbeat;
+        let around = move |handler: Handler| match heartbeat {
+            Some(heartbeat) => handler.with_heartbeat(heartbeat),
+            None => handler,
+        };
         let settings = self.load();
         let settings = settings.unwrap_or_else(|error| panic!("{error}"));
         let app = App::build(settings).await;
@@ -126,7 +146,7 @@ impl Setup {
         Sidecar {
             url: app.mcp_url().trim_end_matches("/mcp").to_owned(),
             ops_url: app.ops_url(),
-            running: tokio::spawn(app.run(shutdown.clone())),
+            running: tokio::spawn(app.run_with(shutdown.clone(), around)),
             shutdown,
         }
     }

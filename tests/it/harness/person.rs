@@ -43,7 +43,11 @@ pub(crate) struct Ended {
 }
 
 /// A request on its way, on a connection of its own.
-pub(crate) struct Begun(TcpStream);
+pub(crate) struct Begun {
+    stream: TcpStream,
+    /// What came of the answer.
+    text: String,
+}
 
 impl Person {
     pub(crate) fn at(url: &str) -> Self {
@@ -152,6 +156,30 @@ impl Person {
             .await
     }
 
+    /// The same with more in its `_meta`.
+    pub(crate) async fn begins_with(&self, tool: &str, arguments: Value, meta: &Value) -> Begun {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let mut message = modern("tools/call", params);
+        add(&mut message["params"]["_meta"], meta);
+        self.with("mcp-protocol-version", MODERN)
+            .with("mcp-method", "tools/call")
+            .with("mcp-name", tool)
+            .writes(&message)
+            .await
+    }
+
+    /// A call in the 2026-07-28 revision with more in its `_meta`; what it was answered.
+    pub(crate) async fn calls_with(&self, tool: &str, arguments: Value, meta: &Value) -> Answer {
+        let params = json!({ "name": tool, "arguments": arguments });
+        let mut message = modern("tools/call", params);
+        add(&mut message["params"]["_meta"], meta);
+        self.with("mcp-protocol-version", MODERN)
+            .with("mcp-method", "tools/call")
+            .with("mcp-name", tool)
+            .posts(&message)
+            .await
+    }
+
     /// One message to MCP on a connection of its own, byte for byte.
     pub(crate) async fn writes(&self, message: &Value) -> Begun {
         let authority = self.url.trim_start_matches("http://");
@@ -168,7 +196,10 @@ impl Person {
         let mut stream = TcpStream::connect(authority).await.unwrap();
         let request = format!("{head}\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
-        Begun(stream)
+        Begun {
+            stream,
+            text: String::new(),
+        }
     }
 
     /// Opens the stream of a connection of the oldest revision.
@@ -185,16 +216,24 @@ impl Person {
 impl Begun {
     /// Waits for the answer: everything until the sidecar has sent a whole body (or ended the connection).
     pub(crate) async fn answer(mut self) -> String {
-        let mut text = String::new();
-        let mut buffer = vec![0; 64 * 1024];
-        while !is_whole(&text) {
-            let read = in_time(self.0.read(&mut buffer)).await.unwrap();
-            if read == 0 {
-                break;
-            }
-            text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        while !is_whole(&self.text) && self.reads().await {}
+        self.text
+    }
+
+    /// Waits until the answer, still on its way, has said this so many times.
+    pub(crate) async fn says(&mut self, what: &str, times: usize) {
+        while self.text.matches(what).count() < times {
+            assert!(self.reads().await, "{}", self.text);
         }
-        text
+    }
+
+    /// Reads on; false at the end of the connection.
+    async fn reads(&mut self) -> bool {
+        let mut buffer = vec![0; 64 * 1024];
+        let read = in_time(self.stream.read(&mut buffer)).await.unwrap();
+        let text = String::from_utf8_lossy(&buffer[..read]);
+        self.text.push_str(&text);
+        read > 0
     }
 
     /// Goes away in the middle.
@@ -215,6 +254,12 @@ fn is_whole(text: &str) -> bool {
         Some(length) => body.len() >= length,
         None => body.ends_with("0\r\n\r\n"),
     }
+}
+
+/// Adds the members of one object to another.
+fn add(object: &mut Value, more: &Value) {
+    let more = more.as_object().unwrap().clone();
+    object.as_object_mut().unwrap().extend(more);
 }
 
 /// A request of the 2026-07-28 revision.
@@ -269,7 +314,7 @@ impl Answer {
 }
 
 impl Ended {
-    pub(super) fn of(result: &Value) -> Self {
+    pub(crate) fn of(result: &Value) -> Self {
         Self {
             result: result.clone(),
         }
