@@ -61,6 +61,7 @@ async fn a_known_page_may_call_and_read_the_challenge() {
         "mcp-session-id",
         "mcp-method",
         "mcp-name",
+        "prefer",
     ] {
         assert!(headers.contains(header), "{header}");
     }
