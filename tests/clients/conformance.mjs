@@ -1,8 +1,8 @@
-// The official conformance suite against a running sidecar that asks for no token (the suite cannot send one).
+// The official conformance suite against two running sidecars that ask for no token (the suite cannot send one).
 //
-// It runs every scenario of both requirement sets that needs nothing but an honest tools server. The other scenarios
-// call tools, prompts and resources by fixed names (`test_simple_text`, `test://static-text` …) that only a fixture
-// server has, or demand capabilities that this product does not offer. Usage: node conformance.mjs URL
+// The first serves the shipped catalogue: every scenario that needs nothing but an honest tools server. The second is
+// the conformance profile (tests/conformance): everything the two requirement sets run, scored or not, because it has the
+// tools, prompts and resources that the suite calls by name. Usage: node conformance.mjs CATALOGUE_URL PROFILE_URL
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const SCENARIOS = {
+/** What the shipped catalogue has to pass. */
+const WITHOUT_FIXTURES = {
   "2025-11-25": [
     "server-initialize",
     "ping",
@@ -27,49 +28,107 @@ const SCENARIOS = {
     "http-header-validation", // run by the set, not scored by it
   ],
 };
+
+/** How many scenarios each set requires of a server; another number means another suite. */
+const REQUIRED = { "2025-11-25": 30, "2026-07-28": 37 };
+
+/** Scenarios of the sets that are not about this product, and why. */
+const NOT_OURS = [[/^tasks-/, "an extension that is not offered"]];
+
+/** Scenarios whose warnings are meant, and why. None of them is scored. */
+const WARNINGS_MEANT = {
+  "server-sse-polling": "no priming events: older clients try to parse their empty data",
+};
+
 const PROGRAM = fileURLToPath(new URL("node_modules/@modelcontextprotocol/conformance/dist/index.js", import.meta.url));
 
-/** Runs one scenario; its checks, and what the suite printed. */
-async function run(url, revision, scenario) {
+/** Runs the suite; what it printed, its exit code, and the checks of each scenario by name. */
+async function suite(command, ...args) {
   const results = mkdtempSync(join(tmpdir(), "toolbridge-conformance-"));
-  const chosen = ["--scenario", scenario, "--spec-version", revision];
-  const child = spawn(process.execPath, [PROGRAM, "server", "--url", url, ...chosen, "--output-dir", results], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const output = command === "server" ? ["--output-dir", results] : [];
+  const child = spawn(process.execPath, [PROGRAM, command, ...args, ...output], { stdio: ["ignore", "pipe", "pipe"] });
   let printed = "";
   child.stdout.on("data", (chunk) => (printed += chunk));
   child.stderr.on("data", (chunk) => (printed += chunk));
   const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
-  const files = readdirSync(results, { recursive: true }).filter((file) => file.endsWith("checks.json"));
-  const checks = files.flatMap((file) => JSON.parse(readFileSync(join(results, file), "utf8")));
+  const checks = new Map();
+  for (const file of readdirSync(results, { recursive: true }).filter((file) => file.endsWith("checks.json"))) {
+    const [, scenario] = /^server-(.+)-\d{4}-\d\d-\d\dT/.exec(file);
+    checks.set(scenario, JSON.parse(readFileSync(join(results, file), "utf8")));
+  }
   rmSync(results, { recursive: true, force: true });
-  return { code, checks, printed };
+  return { code, printed, checks };
 }
 
-/** Green: the suite is content, something was checked, and not even a warning was given. */
-function judge({ code, checks }) {
-  const count = (status) => checks.filter((check) => check.status === status).length;
-  const passed = count("SUCCESS");
-  const complaints = count("FAILURE") + count("WARNING");
-  return { passed, complaints, skipped: count("SKIPPED"), green: code === 0 && passed > 0 && complaints === 0 };
+/** The scenarios for servers that a set requires, and those it runs without scoring them. */
+async function requirements(revision) {
+  const { printed } = await suite("list", "--requirements", revision);
+  const [scored, unscored] = printed.split("Run and reported, but never scored:");
+  const [, servers] = /Server scenarios[^\n]*\n([\s\S]*?)\n\n/.exec(scored);
+  const named = (text, pattern) => [...text.matchAll(pattern)].map(([, name]) => name);
+  return { required: named(servers, /- (\S+)/g), unscored: named(unscored, /- (\S+) \[server\]/g) };
 }
 
-async function main(url) {
-  const scenarios = Object.entries(SCENARIOS).flatMap(([revision, names]) => names.map((name) => [revision, name]));
-  let failed = 0;
-  console.log(`${"revision".padEnd(12)}${"scenario".padEnd(44)}${"result".padEnd(8)}checks`);
-  for (const [revision, scenario] of scenarios) {
-    const outcome = await run(url, revision, scenario);
-    const { passed, complaints, skipped, green } = judge(outcome);
-    const counted = `${passed} passed${complaints ? `, ${complaints} failed` : ""}${skipped ? `, ${skipped} skipped` : ""}`;
-    console.log(`${revision.padEnd(12)}${scenario.padEnd(44)}${(green ? "ok" : "FAIL").padEnd(8)}${counted}`);
-    if (!green) {
-      failed += 1;
-      console.log(outcome.printed.trimEnd().replace(/^/gm, "    "));
+/** Prints one line a scenario, and counts. */
+class Table {
+  passed = 0;
+  failed = 0;
+
+  constructor() {
+    this.#line("revision", "served", "scenario", "result", "checks");
+  }
+
+  /** Green: something was checked, nothing failed, and no warning was given that is not meant. */
+  add(revision, served, scenario, checks = []) {
+    const aside = NOT_OURS.find(([pattern]) => pattern.test(scenario));
+    if (aside) return this.#line(revision, served, scenario, "n/a", aside[1]);
+    const count = (status) => checks.filter((check) => check.status === status).length;
+    const [passed, failures, warnings, skipped] = ["SUCCESS", "FAILURE", "WARNING", "SKIPPED"].map(count);
+    const meant = warnings > 0 && WARNINGS_MEANT[scenario];
+    const green = failures === 0 && (meant || (passed > 0 && warnings === 0));
+    const counted = [`${passed} passed`];
+    if (failures) counted.push(`${failures} failed`);
+    if (warnings) counted.push(`${warnings} warned${meant ? ` (${meant})` : ""}`);
+    if (skipped) counted.push(`${skipped} skipped`);
+    this.#line(revision, served, scenario, green ? "ok" : "FAIL", counted.join(", "));
+    this[green ? "passed" : "failed"] += 1;
+    if (green) return;
+    const bad = checks.filter(({ status }) => status === "FAILURE" || status === "WARNING");
+    for (const { id, status, errorMessage } of bad) console.log(`    ${status} ${id}: ${errorMessage}`);
+  }
+
+  #line(revision, served, scenario, result, rest) {
+    console.log(revision.padEnd(12) + served.padEnd(11) + scenario.padEnd(47) + result.padEnd(8) + rest);
+  }
+}
+
+async function main(catalogueUrl, profileUrl) {
+  const table = new Table();
+  for (const [revision, scenarios] of Object.entries(WITHOUT_FIXTURES)) {
+    for (const scenario of scenarios) {
+      const chosen = ["--scenario", scenario, "--spec-version", revision];
+      const { checks } = await suite("server", "--url", catalogueUrl, ...chosen);
+      table.add(revision, "catalogue", scenario, checks.get(scenario));
     }
   }
-  console.log(`${scenarios.length - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  const scores = [];
+  for (const [revision, number] of Object.entries(REQUIRED)) {
+    const { required, unscored } = await requirements(revision);
+    const { code, printed, checks } = await suite("server", "--url", profileUrl, "--requirements", revision);
+    const before = table.failed;
+    for (const scenario of required) table.add(revision, "profile", scenario, checks.get(scenario));
+    scores.push(`${revision}: ${required.length - (table.failed - before)}/${number} required`);
+    for (const scenario of unscored) table.add(revision, "profile", scenario, checks.get(scenario));
+    // Red without a red scenario, or another set than the one that is known.
+    if ((code !== 0 && table.failed === before) || required.length !== number) {
+      table.failed += 1;
+      console.log(`The suite ended with ${code}, and requires ${required.length} scenarios:`);
+      console.log(printed.trimEnd().replace(/^/gm, "    "));
+    }
+  }
+  console.log(scores.join(", "));
+  console.log(`${table.passed} passed, ${table.failed} failed`);
+  return table.failed === 0 ? 0 : 1;
 }
 
-process.exit(await main(process.argv[2]));
+process.exit(await main(...process.argv.slice(2)));
