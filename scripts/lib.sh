@@ -9,6 +9,7 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 CLIENTS=$ROOT/tests/clients
 NODE=$CLIENTS/node_modules/node/bin/node
 PYTHON=$CLIENTS/.venv/bin/python
+PYTHON_2=$CLIENTS/.venv-2/bin/python
 CARGO_DENY_VERSION=0.20.2
 
 say() { printf '%s\n' "$*" >&2; }
@@ -42,15 +43,20 @@ set_up_npm_packages() {
   cp "$lock" "$installed"
 }
 
-# The pinned Python packages, in an environment of their own.
+# The pinned Python packages, in environments of their own: the SDK's two lines cannot be installed side by side.
 set_up_python() {
-  local pins=$CLIENTS/requirements.txt installed=$CLIENTS/.venv/installed-requirements
-  if cmp -s "$pins" "$installed"; then return; fi
-  say "installing the Python packages of tests/clients"
-  rm -rf "$CLIENTS/.venv"
-  python3 -m venv "$CLIENTS/.venv" || die "Python 3.10 or newer with its venv module is needed for the client tests"
-  "$PYTHON" -m pip install --quiet --disable-pip-version-check --requirement "$pins" >&2
-  cp "$pins" "$installed"
+  set_up_python_packages requirements.txt .venv
+  set_up_python_packages requirements_2.txt .venv-2
+}
+
+set_up_python_packages() {
+  local pins=$CLIENTS/$1 environment=$CLIENTS/$2
+  if cmp -s "$pins" "$environment/installed-requirements"; then return; fi
+  say "installing the Python packages of tests/clients/$1"
+  rm -rf "$environment"
+  python3 -m venv "$environment" || die "Python 3.10 or newer with its venv module is needed for the client tests"
+  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$pins" >&2
+  cp "$pins" "$environment/installed-requirements"
 }
 
 # cargo-deny, compiled without optimization: a third of the time, and still a second a run.

@@ -1,5 +1,5 @@
-// The official TypeScript SDK against a running sidecar: initialize handshake, then the full life of a note.
-// Reads MCP_URL, MCP_TOKEN and MCP_TRANSPORT: "http" (the default), or "sse", the transport of 2024.
+// The official TypeScript SDK 1.x against a running sidecar: initialize handshake, then the full life of a note. Reads
+// MCP_URL and MCP_TOKEN. Usage: node typescript.mjs http|sse
 
 import assert from "node:assert/strict";
 
@@ -11,16 +11,16 @@ import { ErrorCode, McpError } from "@modelcontextprotocol/sdk/types.js";
 import { lifeOfANote } from "./life.mjs";
 import { Report, required } from "./report.mjs";
 
-const url = new URL(required("MCP_URL"));
+const TRANSPORTS = {
+  http: { title: "Streamable HTTP", path: "mcp", Transport: StreamableHTTPClientTransport },
+  sse: { title: "HTTP+SSE", path: "sse", Transport: SSEClientTransport },
+};
+const { title, path, Transport } = TRANSPORTS[process.argv[2]];
+
+const url = new URL(path, required("MCP_URL"));
 const token = required("MCP_TOKEN");
 
-const [Transport, path, name] = {
-  http: [StreamableHTTPClientTransport, "/mcp", "TypeScript SDK"],
-  sse: [SSEClientTransport, "/sse", "TypeScript SDK over HTTP+SSE"],
-}[process.env.MCP_TRANSPORT ?? "http"];
-url.pathname = path;
-
-const report = new Report(name);
+const report = new Report(`TypeScript SDK 1.x, ${title}`);
 const client = new Client({ name: "toolbridge-tests", version: "1.0.0" });
 
 await report.step("is refused without a token", async () => {
