@@ -26,6 +26,7 @@ mod outages;
 mod outbound;
 mod progress;
 mod resource_server;
+mod rmcp_client;
 mod rotation;
 mod sandbox;
 mod secrets;
