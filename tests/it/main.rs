@@ -17,6 +17,7 @@ mod catalogue;
 mod clock_skew;
 mod commands;
 mod connections;
+mod crowd;
 mod doctor;
 mod harness;
 mod isolation;
