@@ -21,6 +21,21 @@ export function freePort() {
   });
 }
 
+/**
+ * A port of 127.0.0.1 to come back to: below those that the system gives to outgoing connections, so that none of them
+ * has it while its owner is away.
+ */
+export async function steadyPort() {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const isFree = await new Promise((resolve) => {
+      server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
 /** A running program: `output` is all it has said so far, `stop()` ends it with SIGTERM and insists on status 0. */
 export class Process {
   output = "";
