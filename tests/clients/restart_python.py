@@ -18,8 +18,9 @@ import anyio
 import httpx
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult
 
-PAUSE_S = 4
+PAUSE_S = 8
 TIMEOUT = timedelta(seconds=20)
 # The SDK's own: reads may take as long as streams do.
 TIMEOUTS = httpx.Timeout(30, read=300)
@@ -39,13 +40,18 @@ async def call(session: ClientSession, connection: int) -> str | None:
     try:
         result = await session.call_tool("list_notes", {"limit": 1})
         if result.isError:
-            problem = result.content[0].text
+            problem = told(result)
     except anyio.ClosedResourceError:
         raise
     except Exception as error:  # whatever the SDK throws is what its user sees
         problem = f"{type(error).__name__} {error}"[:160]
     calls.append((connection, began, now(), problem))
     return problem
+
+
+def told(result: CallToolResult) -> str:
+    error = (result.structuredContent or {}).get("error", {})
+    return f"{'retryable' if error.get('retryable') else 'final'}: {result.content[0].text}"
 
 
 async def connection_of(index: int, url: str, token: str, ready: asyncio.Barrier, ended: asyncio.Event) -> None:

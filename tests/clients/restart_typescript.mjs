@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
-const PAUSE_MS = 4000;
+const PAUSE_MS = 8000;
 const TIMEOUT_MS = 20_000;
 const CALL = { name: "list_notes", arguments: { limit: 1 } };
 
@@ -21,11 +21,15 @@ const calls = [];
 async function call(client, connection) {
   const began = Date.now();
   const problem = await client.callTool(CALL, undefined, { timeout: TIMEOUT_MS }).then(
-    (result) => (result.isError ? result.content[0].text : null),
+    (result) => (result.isError ? told(result) : null),
     (error) => `${error.name} ${error.code ?? ""} ${error.message}`.slice(0, 160),
   );
   calls.push([connection, began, Date.now(), problem]);
   return problem;
+}
+
+function told({ content: [{ text }], structuredContent }) {
+  return `${structuredContent?.error?.retryable ? "retryable" : "final"}: ${text}`;
 }
 
 const clients = await Promise.all(

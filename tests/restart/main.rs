@@ -16,7 +16,7 @@ use std::{
 
 use rmcp::{
     RoleClient, ServiceExt,
-    model::CallToolRequestParams,
+    model::{CallToolRequestParams, CallToolResult},
     service::RunningService,
     transport::{
         StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
@@ -33,7 +33,7 @@ use toolbridge::{
     outgoing::{self, Timeouts},
 };
 
-const MOST_PAUSE_MS: u128 = 4000;
+const MOST_PAUSE_MS: u128 = 8000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
@@ -101,12 +101,22 @@ async fn call(
     let problem = match timeout(PATIENCE, client.call_tool(request)).await {
         Err(_) => Some("no answer in time".to_owned()),
         Ok(Err(error)) => Some(error.to_string().chars().take(160).collect()),
-        Ok(Ok(result)) if result.is_error == Some(true) => Some(format!("{:?}", result.content)),
+        Ok(Ok(result)) if result.is_error == Some(true) => Some(told(&result)),
         Ok(Ok(_)) => None,
     };
     let mut calls = calls.lock().unwrap();
     calls.push((connection, began, now(), problem.clone()));
     problem
+}
+
+fn told(result: &CallToolResult) -> String {
+    let error = result.structured_content.as_ref().map(|it| &it["error"]);
+    let kind = match error {
+        Some(error) if error["retryable"] == true => "retryable",
+        _ => "final",
+    };
+    let text = error.and_then(|error| error["message"].as_str());
+    format!("{kind}: {}", text.unwrap_or_default())
 }
 
 /// Milliseconds since 1970.
