@@ -3,6 +3,7 @@
 //! text → `yaml` (places, bounds) → `read` (shape) → `check` (meaning) → `expand` (tools).
 
 pub mod arguments;
+pub mod dialect;
 pub mod entity;
 pub mod operations;
 pub mod path_template;
@@ -25,10 +26,12 @@ mod yaml;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::dialect::Names;
 pub use self::{
     arguments::{ArgumentError, ArgumentErrors},
+    dialect::Dialect,
     entity::{Action, Entity, Reference, ReferenceTarget},
     path_template::PathTemplate,
     plan::{Effect, Plan},
@@ -63,6 +66,7 @@ struct Contents {
 pub struct Catalogue {
     contents: Contents,
     index: HashMap<String, usize>,
+    names: Names,
     lints: Problems,
 }
 
@@ -102,11 +106,10 @@ impl Catalogue {
         let problems = Problems::new(name, text, problems);
         match contents {
             Some(contents) if !problems.has_errors() => {
-                let names = contents.tools.iter().enumerate();
+                let names = || contents.tools.iter().map(|tool| tool.name.as_str());
                 Ok(Self {
-                    index: names
-                        .map(|(index, tool)| (tool.name.clone(), index))
-                        .collect(),
+                    index: names().map(str::to_owned).zip(0..).collect(),
+                    names: Names::of(&contents.server.name, names()),
                     contents,
                     lints: problems,
                 })
@@ -148,10 +151,24 @@ impl Catalogue {
         &self.contents.tools
     }
 
-    /// The tool of this name.
+    /// The tool of this name, or of one that some client is shown instead of it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Tool> {
-        self.contents.tools.get(*self.index.get(name)?)
+        let index = self.index.get(name);
+        let index = index.or_else(|| self.index.get(self.names.meant(name)?))?;
+        self.contents.tools.get(*index)
+    }
+
+    /// A tool (an entry of `tools/list`) as a client of this dialect is sent it; `None` where that is what it was.
+    #[must_use]
+    pub fn shown(
+        &self,
+        dialect: &Dialect,
+        listed: &Map<String, Value>,
+    ) -> Option<Map<String, Value>> {
+        let name = listed.get("name")?.as_str()?;
+        let name = self.names.shown(dialect.index, name).unwrap_or(name);
+        dialect.shown(name, listed)
     }
 
     /// What could be better without being wrong.

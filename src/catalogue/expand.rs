@@ -9,6 +9,7 @@ use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 
 use super::{
+    dialect,
     operations::in_file,
     path_template::PathTemplate,
     plan::Effect,
@@ -58,9 +59,15 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
     let (method, path) = request?;
     let parameters = scene.parameters(raw, &method, &path, problems);
     let input_schema = input_schema(&parameters);
+    let whole = Value::Object(input_schema.clone());
+    // Clients that know no references are shown the schema without them.
+    if let Err(unfit) = dialect::inlined(&whole) {
+        let what = format!("the input schema cannot be shown to every client: {unfit}");
+        problems.push(Problem::error(scene.name.at, what));
+    }
     let validator = jsonschema::options()
         .should_validate_formats(true)
-        .build(&Value::Object(input_schema.clone()))
+        .build(&whole)
         .map_err(|error| {
             let what = format!("the input schema cannot be compiled: {}", error.masked());
             problems.push(Problem::error(scene.name.at, what));

@@ -124,6 +124,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     (
         "sha2",
         &[
+            "catalogue::dialect",
             "identity",
             "mcp::connections::id",
             "mcp::listing",

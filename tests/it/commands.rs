@@ -421,6 +421,35 @@ async fn the_printed_tools_schema_and_operations_are_those_of_the_product() {
 }
 
 #[tokio::test]
+async fn the_tools_can_be_seen_as_one_client_is_sent_them() {
+    let gemini = runs(&["tools", "--client", "gemini-cli", "--json"])
+        .await
+        .good();
+    assert!(
+        !gemini.contains("outputSchema") && !gemini.contains("\"format\""),
+        "{gemini}"
+    );
+    let vscode = runs(&["tools", "--client", "vscode", "--json"])
+        .await
+        .good();
+    assert_eq!(vscode, runs(&["tools", "--json"]).await.good());
+    let names = runs(&["tools", "--client", "cursor"]).await.good();
+    assert!(names.starts_with("list_notes\n    Lists notes"), "{names}");
+}
+
+#[tokio::test]
+async fn the_known_clients_are_told_with_dates_and_sources_and_an_unknown_one_is_not_guessed() {
+    let list = runs(&["tools", "--client", "list"]).await.good();
+    for dialect in toolbridge::catalogue::dialect::built_in() {
+        assert!(list.contains(&format!("{}: {}\n", dialect.name, dialect.title)));
+    }
+    let rule = "every array has items\n        2025-04-08 https://github.com/microsoft/vscode/issues/246119\n";
+    assert!(list.contains(rule), "{list}");
+    let refused = runs(&["tools", "--client", "vscod"]).await.failed(1);
+    assert!(refused.contains("did you mean `vscode`?"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_printed_token_is_accepted_by_the_rules_of_development() {
     let token = runs(&["token", "--sub", "alice", "--scope", "a b"])
         .await
