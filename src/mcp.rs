@@ -26,7 +26,7 @@ mod seal;
 
 use std::{sync::Arc, time::Duration};
 
-use http::request::Parts;
+use http::{header::USER_AGENT, request::Parts};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -40,7 +40,10 @@ use rmcp::{
     service::RequestContext,
 };
 
-use crate::auth::Caller;
+use crate::{
+    auth::Caller,
+    catalogue::{Dialect, dialect},
+};
 
 pub use call::{Calls, Incoming, NoOutcome};
 pub use limit::Limit;
@@ -53,10 +56,14 @@ pub use sse::{SseLimits, SseService, SseSettings};
 pub use stdio::{NoCaller, StdioService, WhoSends};
 
 use choosing::{Brought, Reply};
+use listing::Era;
 use progress::Heartbeat;
 
 /// How long a client may keep the tool list or the server's description, in milliseconds.
 const TTL_MS: u64 = 60_000;
+
+/// Where results say who answers.
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// Methods of ours whose parameters rmcp could not decode arrive as custom requests (protocol page E.9).
 const OURS: [&str; 5] = [
@@ -124,23 +131,21 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        if request.is_some_and(|request| request.cursor.is_some()) {
-            let message = "unknown cursor: the tool list has one page, ask without a cursor";
-            return Err(ErrorData::invalid_params(message, None));
-        }
+        let caller = caller_of(&context)?;
+        let era = if is_modern(&context) {
+            Era::Modern
+        } else {
+            Era::Legacy
+        };
+        let cursor = request.and_then(|request| request.cursor);
         let published = self.0.calls.published();
-        let (tools, scope) = published.listing.for_caller(&caller_of(&context)?);
-        let mut list = ListToolsResult::with_all_items(tools);
-        // Older revisions do not know caching hints (protocol page A.8).
-        if is_modern(&context) {
-            list = list.with_ttl_ms(TTL_MS).with_cache_scope(scope);
-        }
-        list.meta = introduction(&published, &context);
-        Ok(list)
+        published
+            .listing
+            .typed_page(dialect_of(&context), era, &caller, cursor.as_deref())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.calls.published().listing.tool(name)
+        self.0.calls.published().listing.annotated(name)
     }
 
     async fn call_tool(
@@ -249,7 +254,7 @@ fn introduction(published: &Published, context: &RequestContext<RoleServer>) -> 
     is_modern(context).then_some(())?;
     let server = serde_json::to_value(&published.description.server_info).ok()?;
     let mut meta = MetaObject::default();
-    meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), server);
+    meta.insert(SERVER_INFO.to_owned(), server);
     Some(meta)
 }
 
@@ -265,6 +270,17 @@ fn caller_of(context: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> 
 fn extension<T: Clone + Send + Sync + 'static>(context: &RequestContext<RoleServer>) -> Option<T> {
     let parts = context.extensions.get::<Parts>()?;
     parts.extensions.get().cloned()
+}
+
+/// What this client is shown of the catalogue; nothing else depends on who it says it is.
+fn dialect_of(context: &RequestContext<RoleServer>) -> &'static Dialect {
+    let info = context.client_info();
+    let info = info
+        .as_ref()
+        .map(|it| (it.name.as_str(), it.version.as_str()));
+    let parts = context.extensions.get::<Parts>();
+    let agent = parts.and_then(|parts| parts.headers.get(USER_AGENT)?.to_str().ok());
+    dialect::of_client(info, agent)
 }
 
 /// Whether the message came in the revision without connections, or a later one: the HTTP headers say so, or, where

@@ -27,12 +27,13 @@ pub struct Published {
 
 impl Published {
     fn new(catalogue: Arc<Catalogue>, generation: u64, own_tools: bool) -> Self {
-        let own = own_tools.then(WorkspaceTool::listed);
-        let listing = Listing::of(&catalogue, own.into_iter().flatten());
+        let own = own_tools.then(WorkspaceTool::listed).into_iter().flatten();
+        let description = description(&catalogue);
+        let listing = Listing::of(&catalogue, own, &description.server_info);
         Self {
             fingerprint: listing.fingerprint(),
             listing,
-            description: description(&catalogue),
+            description,
             catalogue,
             generation,
         }

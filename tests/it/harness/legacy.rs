@@ -27,7 +27,9 @@ pub(crate) struct Stream {
 
 impl Connection {
     pub(super) async fn open(person: &Person) -> Self {
-        let answer = person.posts(&initialize()).await;
+        let mut message = initialize();
+        message["params"]["clientInfo"]["name"] = json!(person.client_name);
+        let answer = person.posts(&message).await;
         let id = answer.header("mcp-session-id").to_owned();
         assert!(!id.is_empty(), "{answer:?}");
         let connection = Self {

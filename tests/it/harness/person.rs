@@ -25,6 +25,8 @@ pub(crate) struct Person {
     url: String,
     client: reqwest::Client,
     headers: Vec<(String, String)>,
+    /// What the client calls itself.
+    pub(super) client_name: String,
 }
 
 /// An HTTP response.
@@ -60,6 +62,15 @@ impl Person {
             url: url.to_owned(),
             client: client.unwrap(),
             headers: Vec::new(),
+            client_name: "it".to_owned(),
+        }
+    }
+
+    /// The same person with a client that calls itself so.
+    pub(crate) fn using(&self, client: &str) -> Self {
+        Self {
+            client_name: client.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -133,9 +144,12 @@ impl Person {
 
     /// One request in the 2026-07-28 revision.
     pub(crate) async fn asks(&self, method: &str, params: Value) -> Answer {
+        let mut message = modern(method, params);
+        let meta = &mut message["params"]["_meta"];
+        meta["io.modelcontextprotocol/clientInfo"]["name"] = json!(self.client_name);
         self.with("mcp-protocol-version", MODERN)
             .with("mcp-method", method)
-            .posts(&modern(method, params))
+            .posts(&message)
             .await
     }
 
