@@ -99,6 +99,10 @@ impl ToolScopes for CatalogueScopes {
         let mut tools = catalogue.tools().iter();
         tools.any(|tool| !tool.scopes.is_empty())
     }
+
+    fn argument_headers(&self) -> Vec<String> {
+        self.0.catalogue().argument_headers()
+    }
 }
 
 /// Why a sidecar cannot start.

@@ -171,6 +171,17 @@ impl Catalogue {
         dialect.shown(name, listed)
     }
 
+    /// The headers in which clients repeat arguments, each once, in the order of the alphabet.
+    #[must_use]
+    pub fn argument_headers(&self) -> Vec<String> {
+        let parameters = self.tools().iter().flat_map(|tool| &tool.parameters);
+        let headers = parameters.filter_map(|it| it.property.shape.mcp_header.as_deref());
+        let mut headers: Vec<_> = headers.map(headers::of_argument).collect();
+        headers.sort_unstable_by_key(|header| header.to_ascii_lowercase());
+        headers.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
+        headers
+    }
+
     /// What could be better without being wrong.
     #[must_use]
     pub fn lints(&self) -> &Problems {

@@ -249,6 +249,9 @@ pub(super) struct RawParameter {
     /// Where it goes. Default: the path where the request names it, else the body.
     #[schemars(rename = "in", with = "Option<RawPlace>")]
     pub(super) place: Option<Placed<String>>,
+    /// Clients repeat it in the header `Mcp-Param-` and this, so that proxies need not read bodies: `Region`. For texts,
+    /// integers and booleans, never for secrets. Revision 2026-07-28 and later.
+    pub(super) mcp_header: Option<Placed<String>>,
     /// Left out of the request when it has this value.
     #[schemars(with = "Option<Value>")]
     pub(super) omit: Option<Placed<Value>>,

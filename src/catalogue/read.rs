@@ -240,7 +240,7 @@ fn items(node: &Node, problems: &mut Vec<Problem>) -> Option<RawParameter> {
 }
 
 /// Keys that say how a value enters a request: only a parameter does.
-const REQUEST_KEYS: [&str; 5] = ["in", "omit", "merge", "fields", "actions"];
+const REQUEST_KEYS: [&str; 6] = ["in", "mcp_header", "omit", "merge", "fields", "actions"];
 
 /// A field, parameter, property or item: one shape, of which each place knows all keys but some.
 fn definition(
@@ -265,6 +265,7 @@ fn definition(
         wire: keys.optional("wire", text, problems),
         references: keys.optional("references", text, problems),
         place: keys.optional("in", text, problems),
+        mcp_header: keys.optional("mcp_header", text, problems),
         omit: keys.value("omit"),
         merge: on(&mut keys, "merge", problems),
         fields: on(&mut keys, "fields", problems),

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::{
+    dialect::HEADER_ANNOTATION,
+    headers,
     problem::{At, Problem},
     raw::{FORMATS, Named, RawParameter, TYPES},
     yaml::Placed,
@@ -23,6 +25,8 @@ pub(super) struct Shape {
     /// Smallest number, shortest text, fewest items or keys.
     pub(super) min: Option<Value>,
     pub(super) max: Option<Value>,
+    /// Clients repeat the value in the header of this name (protocol page A.7).
+    pub(super) mcp_header: Option<String>,
 }
 
 /// The type of a value, with what belongs to the type.
@@ -113,6 +117,7 @@ impl Shape {
             default: None,
             min: None,
             max: None,
+            mcp_header: None,
         }
     }
 
@@ -145,6 +150,9 @@ impl Shape {
         }
         if let Some(description) = &self.description {
             schema.insert("description".to_owned(), json!(description));
+        }
+        if let Some(header) = &self.mcp_header {
+            schema.insert(HEADER_ANNOTATION.to_owned(), json!(header));
         }
         Value::Object(schema)
     }
@@ -186,6 +194,7 @@ pub(super) fn shape(
         default: None,
         min: bound(&kind, raw.min.as_ref(), problems),
         max: bound(&kind, raw.max.as_ref(), problems),
+        mcp_header: headers::mcp_header(&kind, raw.mcp_header.as_ref(), problems),
         kind,
     };
     if let (Some(min), Some(max), Some(at)) = (&shape.min, &shape.max, &raw.max)

@@ -41,10 +41,18 @@ pub(super) fn public_preflight() -> Response<Body> {
     response
 }
 
-/// The answer to a preflight for MCP from a page that the gate has let in.
-pub(super) fn mcp_preflight(origin: &HeaderValue) -> Response<Body> {
+/// The answer to a preflight for MCP from a page that the gate has let in. Browsers want each header by its name, those
+/// that repeat arguments too.
+pub(super) fn mcp_preflight(origin: &HeaderValue, arguments: &[String]) -> Response<Body> {
     let mut response = preflight("GET, POST, DELETE, OPTIONS");
-    open_to(response.headers_mut(), origin);
+    let headers = response.headers_mut();
+    let allowed = [&[REQUEST_HEADERS.to_owned()], arguments]
+        .concat()
+        .join(", ");
+    if let Ok(allowed) = HeaderValue::try_from(allowed) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    open_to(headers, origin);
     response
 }
 

@@ -104,7 +104,7 @@ impl Public {
             return self.mcp(request, answer).await;
         };
         if cors::is_preflight(&request) {
-            return cors::mcp_preflight(&origin);
+            return cors::mcp_preflight(&origin, &self.scopes.argument_headers());
         }
         let mut response = self.mcp(request, answer).await;
         cors::open_to(response.headers_mut(), &origin);

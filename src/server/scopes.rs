@@ -26,6 +26,9 @@ pub trait ToolScopes: Send + Sync {
 
     /// Whether any tool asks for any.
     fn any(&self) -> bool;
+
+    /// The headers in which clients repeat arguments of the tools.
+    fn argument_headers(&self) -> Vec<String>;
 }
 
 /// Why a request does not get to MCP.

@@ -2,6 +2,7 @@
 //! its tool, every call is checked against the catalogue, and who a client says it is opens nothing.
 
 mod any_schema;
+mod argument_headers;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

@@ -56,6 +56,7 @@ impl Scene<'_> {
                 keeps_null: true,
             });
         self.same_names(&own, raw, problems);
+        self.same_mcp_headers(&own, raw, problems);
         let (mut parameters, rest): (Vec<_>, Vec<_>) = own
             .into_iter()
             .partition(|parameter| parameter.place == Place::Path);
@@ -93,6 +94,27 @@ impl Scene<'_> {
                 );
                 problems.push(Problem::error(at, what));
             }
+        }
+    }
+
+    /// Two arguments repeated in one header; header names have no case.
+    fn same_mcp_headers(&self, own: &[Parameter], raw: &RawTool, problems: &mut Vec<Problem>) {
+        let mut seen: HashMap<String, &str> = HashMap::new();
+        for Parameter { property, .. } in own {
+            let Some(header) = &property.shape.mcp_header else {
+                continue;
+            };
+            let Some(other) = seen.insert(header.to_ascii_lowercase(), &property.name) else {
+                continue;
+            };
+            let written = raw
+                .parameters
+                .iter()
+                .find(|(name, _)| name.value == property.name);
+            let at = written.and_then(|(_, raw)| raw.mcp_header.as_ref());
+            let at = at.map_or(self.name.at, |header| self.at(header.at));
+            let what = format!("`{header}` is already the header of `{other}`");
+            problems.push(Problem::error(at, what).hint("one header repeats one argument"));
         }
     }
 

@@ -244,3 +244,34 @@ fn a_list_that_was_made_for_one_client_is_not_everybodys_and_others_are_kept_onc
     assert_ne!(gemini, default);
     assert_eq!(scope, "private");
 }
+
+#[test]
+fn headers_of_arguments_are_for_the_revisions_that_know_them() {
+    let listing = listing(&catalogue(
+        "  find: { description: Finds., request: GET /a, effect: read, parameters: { region: { type: string, in: query, mcp_header: Region } } }\n  ping: { description: Pings., request: GET /b, effect: read }\n",
+    ));
+    for dialect in dialect::built_in() {
+        let schema = |era| {
+            let page = page_for(&listing, dialect, era, &caller(&[]), None);
+            page["tools"][0]["inputSchema"]["properties"]["region"].clone()
+        };
+        assert_eq!(
+            schema(Era::Modern)["x-mcp-header"],
+            "Region",
+            "{}",
+            dialect.name
+        );
+        assert_eq!(
+            schema(Era::Legacy).get("x-mcp-header"),
+            None,
+            "{}",
+            dialect.name
+        );
+    }
+    let known = listing.annotated("find").unwrap();
+    assert_eq!(
+        known.input_schema["properties"]["region"]["x-mcp-header"],
+        "Region"
+    );
+    assert!(listing.annotated("ping").is_none());
+}
