@@ -15,7 +15,7 @@
 //! 4. Removed members: `toolbridge::identity::tenant::tests::memory::a_removal_is_noticed_within_five_minutes_however_often_one_asks`
 //! 5. Foreign tokens: `resource_server::tokens::every_wrong_token_is_refused_with_what_is_wrong_with_it`,
 //!    `resource_server::tokens::a_token_for_somebody_else_is_refused_with_both_audiences`,
-//!    `toolbridge::auth::rules::an_id_token_is_no_access_token`
+//!    `toolbridge::auth::rules::tests::an_id_token_is_no_access_token`
 //! 6. Confused algorithms: `resource_server::tokens::a_signature_by_anything_but_the_named_key_is_refused`,
 //!    `resource_server::discovery::a_symmetric_key_in_the_set_is_never_used`,
 //!    `resource_server::tokens::keys_and_addresses_that_a_token_brings_along_are_not_looked_at`,
