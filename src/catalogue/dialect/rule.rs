@@ -47,8 +47,6 @@ pub enum Change {
     Plain,
     /// A value has one type; null is not said.
     SingleTypes,
-    /// An integer is called a number.
-    IntegersAsNumbers,
     /// A constant is a choice of one.
     NoConst,
     /// "More than 0" becomes "0 or more", or "1 or more" for integers.
@@ -61,6 +59,8 @@ pub enum Change {
     ArrayItems,
     /// Every value has a type.
     Typed,
+    /// An integer is called a number, also where its type was found out just before.
+    IntegersAsNumbers,
     /// These keywords go.
     Without(Vec<String>),
     /// Descriptions are cut after so many characters.
