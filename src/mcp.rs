@@ -19,6 +19,7 @@ mod envelope;
 mod limit;
 mod listing;
 mod pipe;
+mod prepared;
 mod progress;
 mod question;
 mod response;
@@ -26,6 +27,7 @@ mod seal;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{header::USER_AGENT, request::Parts};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -48,6 +50,7 @@ use crate::{
 pub use call::{Calls, Incoming, NoOutcome};
 pub use limit::Limit;
 pub use outcome::Outcome;
+pub use prepared::ListQuestion;
 pub use published::Published;
 pub use question::Seal;
 pub use seal::SealKeys;
@@ -75,9 +78,12 @@ const OURS: [&str; 5] = [
 ];
 
 /// What rmcp can talk to; cheap to clone, because rmcp asks for one per request.
-pub trait HandlesMcp: ServerHandler + Clone {}
-
-impl<H: ServerHandler + Clone> HandlesMcp for H {}
+pub trait HandlesMcp: ServerHandler + Clone {
+    /// The JSON of the result of `tools/list`, where it is at hand; else rmcp asks for it.
+    fn prepared_list(&self, _question: &ListQuestion<'_>) -> Option<Bytes> {
+        None
+    }
+}
 
 /// The handler of the product.
 #[derive(Clone)]
@@ -108,6 +114,17 @@ impl Handler {
             seal: self.0.seal.clone(),
             heartbeat,
         }))
+    }
+}
+
+impl HandlesMcp for Handler {
+    fn prepared_list(&self, question: &ListQuestion<'_>) -> Option<Bytes> {
+        let dialect = dialect::of_client(question.client, question.user_agent);
+        let published = self.0.calls.published();
+        let page = published
+            .listing
+            .page(dialect, question.era, question.caller, question.cursor);
+        page.ok()
     }
 }
 

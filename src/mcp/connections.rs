@@ -29,18 +29,18 @@ use super::{
     HandlesMcp,
     envelope::{Envelope, Malformed},
     outcome::{Code, Failure, Outcome},
-    present,
+    prepared, present,
     response::{self, Answer, INTERNAL, INVALID_PARAMS, INVALID_REQUEST},
     result_of,
     service::{Accepts, Post, ServiceSettings},
 };
 use crate::{auth::Caller, backend::CorrelationId};
 
+pub(super) use id::Connection;
 pub use id::{ConnectionIds, NoKeys};
 pub use listening::Lists;
 
 use exchange::Messages;
-use id::Connection;
 use live::Live;
 use replay::{Asked, Place, Replay};
 
@@ -118,6 +118,12 @@ impl<H: HandlesMcp> Connections<H> {
             Ok(found) => found,
             Err(why) => return why.into(),
         };
+        if found.made.is_none()
+            && let Some(answer) =
+                prepared::on_connection(&self.handler, &found.connection, &post, envelope)
+        {
+            return answer;
+        }
         let made = found.made;
         let answer = match (decoded(post.body), envelope) {
             (Some(JsonRpcMessage::Request(request)), Envelope::Request { .. }) => {

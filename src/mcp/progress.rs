@@ -101,11 +101,16 @@ mod tests {
     use tokio::{sync::mpsc, time::sleep};
 
     use super::*;
-    use crate::mcp::pipe::{Pipe, decoded};
+    use crate::mcp::{
+        HandlesMcp,
+        pipe::{Pipe, decoded},
+    };
 
     /// Takes 35 s for a call, cancelled or not.
     #[derive(Clone)]
     struct Slow;
+
+    impl HandlesMcp for Slow {}
 
     impl ServerHandler for Slow {
         async fn call_tool(

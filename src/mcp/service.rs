@@ -21,6 +21,7 @@ use super::{
     body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
+    prepared,
     response::{self, Answer, INVALID_REQUEST},
 };
 use crate::auth::Caller;
@@ -36,6 +37,7 @@ const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event
 pub struct McpService<H: HandlesMcp> {
     modern: StreamableHttpService<H, NeverSessionManager>,
     connections: Connections<H>,
+    handler: H,
     max_request_bytes: usize,
 }
 
@@ -85,7 +87,8 @@ impl<H: HandlesMcp> McpService<H> {
         let sessions = Arc::new(NeverSessionManager::default());
         Self {
             modern: StreamableHttpService::new(move || Ok(each.clone()), sessions, config),
-            connections: Connections::new(handler, &settings),
+            connections: Connections::new(handler.clone(), &settings),
+            handler,
             max_request_bytes: settings.max_request_bytes,
         }
     }
@@ -154,6 +157,9 @@ impl<H: HandlesMcp> McpService<H> {
             | Envelope::Notification { method, traits }
                 if speaks_modern(method, *traits, headers) =>
             {
+                if let Some(answer) = prepared::modern(&self.handler, &post, message) {
+                    return answer;
+                }
                 self.modern(post.parts, post.body.clone()).await
             }
             Envelope::Reply if is_modern(headers) => {

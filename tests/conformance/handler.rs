@@ -19,6 +19,7 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{sync::broadcast, time::sleep};
+use toolbridge::mcp::HandlesMcp;
 
 use crate::{
     fixtures::{Data, List, ToolFixture, Words, filled, words},
@@ -130,6 +131,9 @@ async fn ask(request: &Value, context: &RequestContext<RoleServer>) -> Result<Va
     let text = answer.pointer("/content/text").cloned();
     Ok(text.unwrap_or(answer))
 }
+
+// rmcp has to ask: the list has the fixtures in it.
+impl<H: ServerHandler + Clone> HandlesMcp for Fixtures<H> {}
 
 impl<H: ServerHandler + Clone> ServerHandler for Fixtures<H> {
     fn get_info(&self) -> ServerConfig {

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use toolbridge::catalogue::tokens;
 
 use crate::harness::{
-    Answer, FakeBackend, Sidecar,
-    legacy::{LEGACY, initialize},
+    Answer, FakeBackend, Person, Sidecar,
+    legacy::{LEGACY, initialize, request},
     person::{BOTH_TYPES, MODERN},
     shipped,
 };
@@ -220,4 +220,44 @@ async fn a_connection_that_was_closed_is_unknown() {
     let closed = connection.person.sends("DELETE", "/mcp", "").await;
     assert!(closed.status < 300, "{closed:?}");
     assert_eq!(connection.asks("ping", json!({})).await.status, 404);
+}
+
+/// What is unusual goes another way inside; a client must not be able to tell.
+#[tokio::test]
+async fn the_prepared_list_is_what_rmcp_would_have_said() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let alice = sidecar.alice();
+    let connection = alice.connects().await;
+    for agent in [
+        None,
+        Some("vscode/1.100"),
+        Some("gemini-cli/0.2"),
+        Some("claude-code/2.0"),
+    ] {
+        let using = |person: &Person| {
+            agent.map_or_else(|| person.clone(), |it| person.with("user-agent", it))
+        };
+        for params in [json!({}), json!({ "cursor": "" })] {
+            let mut unusual = params.clone();
+            unusual["unusual"] = json!(1);
+            let modern = using(&alice);
+            let plain = modern.asks("tools/list", params.clone()).await;
+            let other = modern.asks("tools/list", unusual.clone()).await;
+            assert_eq!((plain.status, &plain.body), (other.status, &other.body));
+            assert_eq!(plain.header("content-type"), other.header("content-type"));
+            let legacy = using(&connection.person);
+            let plain = legacy.posts(&request(3, "tools/list", params)).await;
+            let other = legacy.posts(&request(3, "tools/list", unusual)).await;
+            assert_eq!((plain.status, &plain.body), (other.status, &other.body));
+        }
+    }
+    let bad = json!({ "cursor": "made up" });
+    assert_eq!(
+        alice.asks("tools/list", bad.clone()).await.error_code(),
+        -32602
+    );
+    assert_eq!(
+        connection.asks("tools/list", bad).await.error_code(),
+        -32602
+    );
 }
