@@ -24,8 +24,8 @@ const SOON_MS = 15_000;
 /** The programs give up on a call after so long. */
 const TIMEOUT_MS = 20_000;
 /**
- * Who comes back for an answer twice in vain, because of two more kills, is left waiting by the SDK. That is rare; were it
- * not for the event ids that let clients come back, every second call under way would hang.
+ * Who comes back for an answer twice in vain, because of two more kills, is left waiting by the SDK. That is rare, as long
+ * as clients can come back at all.
  */
 const RARE = 1 / 10;
 const PATIENCE_MS = 60_000;
