@@ -4,6 +4,7 @@
 pub mod stdio;
 
 mod readiness;
+mod scopes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,9 +23,11 @@ use crate::{
     },
     mcp::{
         Calls, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists, McpService, NoKeys,
-        Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings, workspace,
+        Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
+        workspace::ReservedName,
     },
     outgoing::Timeouts,
+    reload::{self, Reload},
     server::{
         self, Answer, Open,
         gate::Gate,
@@ -32,7 +35,6 @@ use crate::{
         metadata::ResourceMetadata,
         operations,
         public::{McpAnswer, Public},
-        scopes::ToolScopes,
     },
     settings::{
         AuthSettings, CatalogueSource, ChoiceSettings, OutboundSettings, RequiredRight, Settings,
@@ -42,6 +44,7 @@ use crate::{
 };
 
 use readiness::{Readiness, address_of};
+use scopes::CatalogueScopes;
 
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -65,44 +68,12 @@ struct Core {
     outbound: Arc<Outbound>,
     clock_skew: Arc<ClockSkew>,
     running: TaskTracker,
+    reload: Reload,
 }
 
 struct Port {
     listener: TcpListener,
     addr: SocketAddr,
-}
-
-/// What the tools of the catalogue ask of their callers.
-struct CatalogueScopes(Arc<Calls>);
-
-impl ToolScopes for CatalogueScopes {
-    fn of(&self, tool: &str) -> Vec<String> {
-        let catalogue = self.0.catalogue();
-        let tool = catalogue.find(tool);
-        tool.map(|tool| tool.scopes.clone()).unwrap_or_default()
-    }
-
-    fn all(&self) -> Vec<String> {
-        let catalogue = self.0.catalogue();
-        let tools = catalogue.tools().iter();
-        let mut all: Vec<String> = Vec::new();
-        for scope in tools.flat_map(|tool| &tool.scopes) {
-            if !all.contains(scope) {
-                all.push(scope.clone());
-            }
-        }
-        all
-    }
-
-    fn any(&self) -> bool {
-        let catalogue = self.0.catalogue();
-        let mut tools = catalogue.tools().iter();
-        tools.any(|tool| !tool.scopes.is_empty())
-    }
-
-    fn argument_headers(&self) -> Vec<String> {
-        self.0.catalogue().argument_headers()
-    }
 }
 
 /// Why a sidecar cannot start.
@@ -112,10 +83,8 @@ pub enum StartError {
     #[error("{0}")]
     Catalogue(Problems),
     /// The catalogue has a tool of ours.
-    #[error(
-        "the catalogue has a tool `{0}`, which is toolbridge's own where `tenant.mode` is \"workos\" or \"backend\": rename it"
-    )]
-    ReservedTool(&'static str),
+    #[error(transparent)]
+    ReservedTool(#[from] ReservedName),
     /// The keys of `auth.*` cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -157,10 +126,7 @@ impl Core {
         let outbound = Arc::new(outbound(settings)?);
         let identities = Identities::new(tenant(settings, &outbound)?, signer(settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
-        if let Some(name) = workspace::clash(&catalogue).filter(|_| identities.offers_selection()) {
-            return Err(StartError::ReservedTool(name));
-        }
-        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone());
+        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone())?;
         Ok(Self {
             verifier,
             calls: Arc::new(calls),
@@ -168,7 +134,21 @@ impl Core {
             outbound,
             clock_skew,
             running,
+            reload: Reload::default(),
         })
+    }
+
+    /// Keeps what is served equal to the catalogue's file, for as long as this is polled.
+    fn keep_catalogue(&self, settings: &Settings) -> impl Future<Output = ()> + use<> {
+        let file = match &settings.catalogue {
+            CatalogueSource::Shipped => None,
+            CatalogueSource::File(path) => Some(reload::File {
+                path: path.clone(),
+                watch: settings.watch_catalogue,
+                now: clock::unix_now,
+            }),
+        };
+        self.reload.clone().keep(file, Arc::clone(&self.calls))
     }
 }
 
@@ -186,6 +166,8 @@ impl App {
             patience: settings.backend.connect_timeout,
             clock_skew: Arc::clone(&core.clock_skew),
             is_signed: settings.signing_secret.is_some(),
+            calls: Arc::clone(&core.calls),
+            reload: core.reload.record(),
         };
         let lifetime = settings.connections.lifetime;
         Ok(Self {
@@ -217,6 +199,12 @@ impl App {
         self.core.calls.catalogue()
     }
 
+    /// With which the catalogue's file is read again, once this runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.core.reload.clone()
+    }
+
     /// Answers until `shutdown`, then stops in order: no new connections, running calls finish, streams end. Whether
     /// everything that ran could finish.
     pub async fn run(self, shutdown: Shutdown) -> bool {
@@ -236,6 +224,7 @@ impl App {
         // waits for the same fetch.
         let verifier = Arc::clone(&self.core.verifier);
         tokio::spawn(async move { verifier.warm().await });
+        let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
         let checks = self.checks;
         let health: Answer =
             Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
@@ -244,6 +233,7 @@ impl App {
         shutdown.requested().await;
         stop.cancel();
         ops.abort();
+        reloads.abort();
         let Ok(open) = public.await else {
             return false;
         };
@@ -291,7 +281,7 @@ impl App {
             verifier: Arc::clone(&self.core.verifier),
             metadata: self.metadata(),
             issuer_metadata: self.core.verifier.issuer_metadata(),
-            scopes: Arc::new(CatalogueScopes(Arc::clone(&self.core.calls))),
+            scopes: Arc::new(CatalogueScopes::of(Arc::clone(&self.core.calls))),
             max_request_bytes: server.max_request_bytes,
             key_set: self.core.outbound.key_set(),
             mcp: Arc::new(move |request| {

@@ -76,10 +76,19 @@ impl Catalogue {
     /// # Errors
     /// Every problem of the file, in file order; one problem where it cannot be read at all.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let name = path.display().to_string();
-        let text = yaml::read_text(path);
-        let text = text.map_err(|problem| Problems::new(&name, "", vec![problem]))?;
-        Self::of_text(&name, &text)
+        let text = Self::text_at(path)?;
+        Self::of_text(&path.display().to_string(), &text)
+    }
+
+    /// The text of a file, which [`Catalogue::parse`] takes.
+    ///
+    /// # Errors
+    /// The one problem where it cannot be read.
+    pub fn text_at(path: &Path) -> Result<String, Problems> {
+        yaml::read_text(path).map_err(|problem| {
+            let name = path.display().to_string();
+            Problems::new(&name, "", vec![problem])
+        })
     }
 
     /// The same from bytes; `name` is what problems call the file.
@@ -180,6 +189,12 @@ impl Catalogue {
         headers.sort_unstable_by_key(|header| header.to_ascii_lowercase());
         headers.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
         headers
+    }
+
+    /// The text it was made of.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.lints.text()
     }
 
     /// What could be better without being wrong.

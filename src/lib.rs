@@ -33,6 +33,7 @@ pub mod outgoing;
 // The process around them.
 pub mod app;
 pub mod cli;
+pub mod reload;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

@@ -56,6 +56,8 @@ pub struct Settings {
     pub backend: BackendSettings,
     /// What the tools are made of.
     pub catalogue: CatalogueSource,
+    /// `catalogue.watch`: whether its file is read again when it changes.
+    pub watch_catalogue: bool,
     /// How callers are recognized.
     pub auth: AuthSettings,
     /// For which tenant calls are made.
@@ -137,6 +139,7 @@ impl Settings {
         let ops = OpsSettings::read(reader);
         let backend = BackendSettings::read(reader);
         let catalogue = CatalogueSource::read(reader);
+        let watch_catalogue = reader.boolean(&keys::CATALOGUE_WATCH);
         let jwt_secrets = JwtSecrets {
             own: secret(reader, environment, &[keys::JWT_SECRET]),
             environment,
@@ -165,6 +168,7 @@ impl Settings {
             ops: ops?,
             backend: backend?,
             catalogue,
+            watch_catalogue: watch_catalogue?,
             auth: auth?,
             tenant: tenant?,
             seal_secrets,

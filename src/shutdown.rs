@@ -1,6 +1,6 @@
 //! How the process ends: the wish to stop as a value that is handed in, and the three steps of stopping.
 //! In: SIGTERM and SIGINT, or a call of `request`. Out: two futures (stop; stop at once) and `drain`. Nobody else
-//! listens to signals, and nothing here ends the process: `main` does, with what it got back.
+//! listens to these signals, and nothing here ends the process: `main` does, with what it got back.
 
 use std::{io, time::Duration};
 

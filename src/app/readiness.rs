@@ -1,15 +1,20 @@
 //! Whether a call would succeed now: a backend that listens, keys to recognize callers with, clocks that agree. In: the
 //! parts that `app` made. Out: [`Checks`], which the operations port asks for each `/readyz`. Addresses are never said.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use url::Url;
 
 use crate::{
     auth::Verifier,
     backend::ClockSkew,
     clock,
+    mcp::Calls,
+    reload,
     server::health::{Check, Checks},
 };
 
@@ -23,6 +28,9 @@ pub(super) struct Readiness {
     pub(super) clock_skew: Arc<ClockSkew>,
     /// Whether tenant headers are signed, so that a wrong clock loses calls.
     pub(super) is_signed: bool,
+    pub(super) calls: Arc<Calls>,
+    /// What came of reading the catalogue again.
+    pub(super) reload: watch::Receiver<reload::Record>,
 }
 
 impl Readiness {
@@ -55,6 +63,8 @@ impl Readiness {
             },
         ];
         checks.extend(clock_check(&self.clock_skew, self.is_signed));
+        let generation = self.calls.published().generation;
+        checks.extend(catalogue_check(&self.reload.borrow(), generation));
         checks
     }
 }
@@ -73,6 +83,21 @@ fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
         name: "clock",
         trouble,
         remark,
+    })
+}
+
+/// A line where the file is not what is served. Calls succeed, with the catalogue of before.
+fn catalogue_check(record: &reload::Record, generation: u64) -> Option<Check> {
+    let trouble = record.trouble.as_ref()?;
+    let since = humantime::format_rfc3339_seconds(UNIX_EPOCH + trouble.since);
+    let problems = trouble.problems;
+    let s = if problems == 1 { "" } else { "s" };
+    Some(Check {
+        name: "catalogue",
+        trouble: None,
+        remark: Some(format!(
+            "the file has {problems} problem{s} since {since}; still serving generation {generation} (see the log)"
+        )),
     })
 }
 

@@ -99,6 +99,7 @@ impl Local {
         shutdown: Shutdown,
     ) -> bool {
         let grace = self.settings.shutdown.grace;
+        let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
         let handler = Handler::new(self.core.calls, self.core.seal);
         let sender = self.sender;
         let who: WhoSends = Arc::new(move || {
@@ -117,10 +118,12 @@ impl Local {
             // A write that was cancelled still runs.
             timeout(grace, running.wait()).await.is_ok() && answered
         };
-        tokio::select! {
+        let finished = tokio::select! {
             finished = orderly => finished,
             () = shutdown.forced() => false,
-        }
+        };
+        reloads.abort();
+        finished
     }
 }
 

@@ -115,6 +115,11 @@ impl Problems {
         &self.list
     }
 
+    /// The text that was read.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

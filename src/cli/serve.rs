@@ -75,6 +75,7 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
         );
     }
     let shutdown = Shutdown::on_signals()?;
+    app.reload().on_hangup()?;
     tracing::info!(
         mcp = app.mcp_url(),
         operations = app.ops_url(),

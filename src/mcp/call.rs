@@ -13,6 +13,7 @@ use super::{
     outcome::Outcome,
     present,
     published::{Published, Publisher},
+    workspace::ReservedName,
 };
 use crate::{
     auth::Caller,
@@ -78,19 +79,21 @@ pub struct Calls {
 
 impl Calls {
     /// `running` holds the writes under way; a shutdown waits for it.
-    #[must_use]
+    ///
+    /// # Errors
+    /// Where the catalogue has a tool of ours.
     pub fn new(
         catalogue: Arc<Catalogue>,
         identities: Identities,
         backend: Backend,
         running: TaskTracker,
-    ) -> Self {
-        Self {
-            publisher: Publisher::new(catalogue, identities.offers_selection()),
+    ) -> Result<Self, ReservedName> {
+        Ok(Self {
+            publisher: Publisher::new(catalogue, identities.offers_selection())?,
             identities,
             backend,
             running,
-        }
+        })
     }
 
     /// The catalogue of the moment with all that is made of it. Ask once in each request, and keep the answer.
@@ -112,7 +115,10 @@ impl Calls {
     }
 
     /// Replaces the catalogue: calls from now on are of this one, calls under way keep theirs. Returns its generation.
-    pub fn publish(&self, catalogue: Arc<Catalogue>) -> u64 {
+    ///
+    /// # Errors
+    /// Where it has a tool of ours; then everything stays as it was.
+    pub fn publish(&self, catalogue: Arc<Catalogue>) -> Result<u64, ReservedName> {
         self.publisher.publish(catalogue)
     }
 

@@ -8,7 +8,10 @@ use arc_swap::ArcSwap;
 use rmcp::model::{Implementation, ServerCapabilities, ServerConfig};
 use tokio::sync::watch;
 
-use super::{listing::Listing, workspace::WorkspaceTool};
+use super::{
+    listing::Listing,
+    workspace::{self, ReservedName, WorkspaceTool},
+};
 use crate::catalogue::Catalogue;
 
 /// A catalogue and all that is made of it once.
@@ -49,13 +52,14 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(catalogue: Arc<Catalogue>, own_tools: bool) -> Self {
+    pub(super) fn new(catalogue: Arc<Catalogue>, own_tools: bool) -> Result<Self, ReservedName> {
+        check(&catalogue, own_tools)?;
         let first = 1;
-        Self {
+        Ok(Self {
             current: ArcSwap::from_pointee(Published::new(catalogue, first, own_tools)),
             changes: watch::Sender::new(first),
             own_tools,
-        }
+        })
     }
 
     pub(super) fn current(&self) -> Arc<Published> {
@@ -68,7 +72,8 @@ impl Publisher {
     }
 
     /// Puts this catalogue in the place of the one before. Calls under way keep theirs. Returns its generation.
-    pub(super) fn publish(&self, catalogue: Arc<Catalogue>) -> u64 {
+    pub(super) fn publish(&self, catalogue: Arc<Catalogue>) -> Result<u64, ReservedName> {
+        check(&catalogue, self.own_tools)?;
         let mut published = 0;
         // The channel's own lock keeps two replacements in order, and whoever hears of one finds it here.
         self.changes.send_modify(|generation| {
@@ -77,8 +82,15 @@ impl Publisher {
             self.current.store(Arc::new(next));
             published = *generation;
         });
-        published
+        Ok(published)
     }
+}
+
+fn check(catalogue: &Catalogue, own_tools: bool) -> Result<(), ReservedName> {
+    if own_tools {
+        workspace::check(catalogue)?;
+    }
+    Ok(())
 }
 
 /// Name, version and capabilities: tools, whose list does not change while the process runs.
@@ -110,11 +122,11 @@ mod tests {
 
     #[test]
     fn who_hears_of_a_change_finds_it_and_who_holds_the_old_one_keeps_it() {
-        let publisher = Publisher::new(catalogue("one"), false);
+        let publisher = Publisher::new(catalogue("one"), false).unwrap();
         let mut changes = publisher.changes();
         let held = publisher.current();
         assert!(!changes.has_changed().unwrap());
-        assert_eq!(publisher.publish(catalogue("two")), 2);
+        assert_eq!(publisher.publish(catalogue("two")), Ok(2));
         assert!(changes.has_changed().unwrap());
         assert_eq!(*changes.borrow_and_update(), 2);
         let found = publisher.current();

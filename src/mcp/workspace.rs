@@ -33,11 +33,21 @@ pub(super) enum WorkspaceTool {
     Current,
 }
 
-/// The first of the catalogue's tools that has the name of one of these.
-#[must_use]
-pub fn clash(catalogue: &Catalogue) -> Option<&'static str> {
+/// The catalogue has a tool of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the catalogue has a tool `{0}`, which is toolbridge's own where `tenant.mode` is \"workos\" or \"backend\": rename it"
+)]
+pub struct ReservedName(&'static str);
+
+/// Whether the names of these two are free in the catalogue.
+///
+/// # Errors
+/// The first of them that is taken.
+pub fn check(catalogue: &Catalogue) -> Result<(), ReservedName> {
     let taken = |name: &&str| catalogue.find(name).is_some();
-    [SELECT, CURRENT].into_iter().find(taken)
+    let taken = [SELECT, CURRENT].into_iter().find(taken);
+    taken.map_or(Ok(()), |name| Err(ReservedName(name)))
 }
 
 impl WorkspaceTool {

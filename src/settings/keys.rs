@@ -75,6 +75,7 @@ keys! {
     BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
     CATALOGUE_FILE = "catalogue.file", None, [];
+    CATALOGUE_WATCH = "catalogue.watch", Some("true"), [];
     AUTH_MODE = "auth.mode", Some("jwt"), [];
     AUTH_NONE_ON_PUBLIC_ADDRESS = "auth.none_on_public_address", Some("false"), [];
     AUTH_ISSUER = "auth.issuer", None, ["JWT_ISSUER"];

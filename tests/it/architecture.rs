@@ -22,6 +22,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "identity",
             "mcp",
             "outgoing",
+            "reload",
             "server",
             "settings",
             "shutdown",
@@ -92,6 +93,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("mcp", &["auth", "backend", "catalogue", "identity"]),
     ("nearest", &[]),
     ("outgoing", &[]),
+    ("reload", &["catalogue", "mcp"]),
     ("sandbox", &["catalogue::entity", "clock", "outgoing"]),
     ("server", &["auth"]),
     ("settings", &["auth", "identity", "nearest"]),
@@ -143,6 +145,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     // The file that uses it bears its name, and is named beside it.
     ("workos", &["identity::tenant"]),
     ("async_trait", &["identity::tenant::workos"]),
+    ("notify", &["reload"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("tracing_subscriber", &["telemetry"]),

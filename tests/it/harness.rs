@@ -17,6 +17,7 @@ use toolbridge::{
     catalogue::Catalogue,
     clock,
     mcp::Handler,
+    reload::Reload,
     sandbox::{Sandbox, SandboxSettings, Tenants, TokenRules},
     settings::{Settings, SettingsError, SettingsFile, Sources},
     shutdown::Shutdown,
@@ -49,6 +50,7 @@ pub(crate) struct Sidecar {
     pub(crate) url: String,
     pub(crate) ops_url: String,
     pub(crate) shutdown: Shutdown,
+    pub(crate) reload: Reload,
     running: JoinHandle<bool>,
 }
 
@@ -146,6 +148,7 @@ impl Setup {
         Sidecar {
             url: app.mcp_url().trim_end_matches("/mcp").to_owned(),
             ops_url: app.ops_url(),
+            reload: app.reload(),
             running: tokio::spawn(app.run_with(shutdown.clone(), around)),
             shutdown,
         }

@@ -27,6 +27,7 @@ mod organizations;
 mod outages;
 mod outbound;
 mod progress;
+mod reload;
 mod resource_server;
 mod rmcp_client;
 mod rotation;

@@ -50,7 +50,7 @@ fn service() -> SseService<Handler> {
         now: || Duration::from_secs(NOW),
     };
     let seal = Seal::of(&SealKeys::of([]), || Duration::ZERO);
-    SseService::new(Handler::new(Arc::new(calls), seal), settings)
+    SseService::new(Handler::new(Arc::new(calls.unwrap()), seal), settings)
 }
 
 /// Alice with a token that is good for so many seconds more.
