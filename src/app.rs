@@ -199,6 +199,12 @@ impl App {
         self.core.calls.catalogue()
     }
 
+    /// What runs the calls and counts them.
+    #[must_use]
+    pub fn calls(&self) -> Arc<Calls> {
+        Arc::clone(&self.core.calls)
+    }
+
     /// With which the catalogue's file is read again, once this runs.
     #[must_use]
     pub fn reload(&self) -> Reload {

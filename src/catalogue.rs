@@ -28,7 +28,6 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use serde_json::{Map, Value};
 
-use self::dialect::Names;
 pub use self::{
     arguments::{ArgumentError, ArgumentErrors},
     dialect::Dialect,
@@ -39,6 +38,7 @@ pub use self::{
     session::{CloseTarget, JsonPointer, SessionClose, SessionRecipe},
     tool::{ResultShape, Tool},
 };
+use self::{check::FormerNames, dialect::Names};
 
 /// The catalogue this binary ships: five entities, forty tools.
 pub const SHIPPED: &str = include_str!("../tools.yaml");
@@ -58,14 +58,71 @@ pub struct Server {
 struct Contents {
     server: Server,
     session: Option<Arc<SessionRecipe>>,
+    former: FormerNames,
     entities: Vec<Entity>,
     tools: Vec<Tool>,
+}
+
+impl Contents {
+    /// The names of the tools, and those they had: some clients may have been shown these in a shorter form.
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        let tools = self.tools.iter().map(|tool| tool.name.as_str());
+        let former = self.former.aliases.iter().chain(&self.former.removed);
+        tools.chain(former.map(|(name, _)| name.as_str()))
+    }
+
+    /// Every name that means something.
+    fn index(&self) -> HashMap<String, Known> {
+        let tools = self.tools.iter().enumerate();
+        let mut index: HashMap<_, _> = tools
+            .map(|(at, tool)| (tool.name.clone(), Known::Tool(at)))
+            .collect();
+        for (name, target) in &self.former.aliases {
+            if let Some(Known::Tool(at)) = index.get(target) {
+                let renamed = Known::Renamed(*at);
+                index.insert(name.clone(), renamed);
+            }
+        }
+        let removed = self.former.removed.iter().enumerate();
+        index.extend(removed.map(|(at, (name, _))| (name.clone(), Known::Removed(at))));
+        index
+    }
+}
+
+/// What a name is, by its place in the contents.
+#[derive(Clone, Copy)]
+enum Known {
+    Tool(usize),
+    Renamed(usize),
+    Removed(usize),
+}
+
+/// What is behind the name that somebody calls.
+#[derive(Clone, Copy, Debug)]
+pub enum Called<'c> {
+    /// A tool, under its name.
+    Tool(&'c Tool),
+    /// A tool, under a name that it had.
+    Renamed(&'c Tool),
+    /// No tool any more; what to do instead.
+    Removed(&'c str),
+}
+
+impl<'c> Called<'c> {
+    /// The tool that is run.
+    #[must_use]
+    pub fn tool(self) -> Option<&'c Tool> {
+        match self {
+            Self::Tool(tool) | Self::Renamed(tool) => Some(tool),
+            Self::Removed(_) => None,
+        }
+    }
 }
 
 /// Everything a backend offers, ready to be listed and called.
 pub struct Catalogue {
     contents: Contents,
-    index: HashMap<String, usize>,
+    index: HashMap<String, Known>,
     names: Names,
     lints: Problems,
 }
@@ -114,15 +171,12 @@ impl Catalogue {
         let contents = Self::contents(text, &mut problems);
         let problems = Problems::new(name, text, problems);
         match contents {
-            Some(contents) if !problems.has_errors() => {
-                let names = || contents.tools.iter().map(|tool| tool.name.as_str());
-                Ok(Self {
-                    index: names().map(str::to_owned).zip(0..).collect(),
-                    names: Names::of(&contents.server.name, names()),
-                    contents,
-                    lints: problems,
-                })
-            }
+            Some(contents) if !problems.has_errors() => Ok(Self {
+                index: contents.index(),
+                names: Names::of(&contents.server.name, contents.names()),
+                contents,
+                lints: problems,
+            }),
             _ => Err(problems),
         }
     }
@@ -160,12 +214,41 @@ impl Catalogue {
         &self.contents.tools
     }
 
-    /// The tool of this name, or of one that some client is shown instead of it.
+    /// The tool that has this name today, or one that some client is shown instead of it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Tool> {
-        let index = self.index.get(name);
-        let index = index.or_else(|| self.index.get(self.names.meant(name)?))?;
-        self.contents.tools.get(*index)
+        match self.called(name)? {
+            Called::Tool(tool) => Some(tool),
+            Called::Renamed(_) | Called::Removed(_) => None,
+        }
+    }
+
+    /// What a call of this name means; nothing where no tool has or had it.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Option<Called<'_>> {
+        let known = self.index.get(name);
+        let known = known.or_else(|| self.index.get(self.names.meant(name)?))?;
+        let tool = |at: usize| self.contents.tools.get(at);
+        match *known {
+            Known::Tool(at) => tool(at).map(Called::Tool),
+            Known::Renamed(at) => tool(at).map(Called::Renamed),
+            Known::Removed(at) => {
+                let (_, instead) = self.contents.former.removed.get(at)?;
+                Some(Called::Removed(instead))
+            }
+        }
+    }
+
+    /// Former names and the tools that have others now, in catalogue order.
+    #[must_use]
+    pub fn aliases(&self) -> &[(String, String)] {
+        &self.contents.former.aliases
+    }
+
+    /// Names of tools that are gone and what to do instead, in catalogue order.
+    #[must_use]
+    pub fn removed(&self) -> &[(String, String)] {
+        &self.contents.former.removed
     }
 
     /// A tool (an entry of `tools/list`) as a client of this dialect is sent it; `None` where that is what it was.

@@ -44,7 +44,7 @@ use rmcp::{
 
 use crate::{
     auth::Caller,
-    catalogue::{Dialect, dialect},
+    catalogue::{Called, Dialect, dialect},
 };
 
 pub use call::{Calls, Incoming, NoOutcome};
@@ -162,7 +162,11 @@ impl ServerHandler for Handler {
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.0.calls.published().listing.annotated(name)
+        let published = self.0.calls.published();
+        // Under a former name, too: rmcp compares the headers of a call with the schema it finds here.
+        let renamed = published.catalogue.called(name).and_then(Called::tool);
+        let name = renamed.map_or(name, |tool| tool.name.as_str());
+        published.listing.annotated(name)
     }
 
     async fn call_tool(

@@ -14,6 +14,8 @@ use tracing_subscriber::{
 pub mod field {
     /// The tool as MCP shows it, such as `create_note`.
     pub const TOOL_NAME: &str = "tool.name";
+    /// The name under which it was called, where that is a former one.
+    pub const TOOL_ALIAS: &str = "tool.alias";
     /// The organization in whose name the call is made.
     pub const TENANT_ID: &str = "tenant.id";
     /// The correlation id: the same in our log, in the backend's log and in the error the person sees.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{mcp::Calls, server::scopes::ToolScopes};
+use crate::{catalogue::Called, mcp::Calls, server::scopes::ToolScopes};
 
 /// What the tools of the catalogue ask of their callers.
 pub(super) struct CatalogueScopes(Arc<Calls>);
@@ -17,7 +17,7 @@ impl CatalogueScopes {
 impl ToolScopes for CatalogueScopes {
     fn of(&self, tool: &str) -> Vec<String> {
         let catalogue = self.0.catalogue();
-        let tool = catalogue.find(tool);
+        let tool = catalogue.called(tool).and_then(Called::tool);
         tool.map(|tool| tool.scopes.clone()).unwrap_or_default()
     }
 

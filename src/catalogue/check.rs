@@ -1,12 +1,15 @@
 //! Raw catalogue → finished catalogue: what entities and operations mean together, and every problem in that.
 
 mod entity;
+mod former;
 mod session;
 
 use std::{collections::HashMap, sync::Arc};
 
 use http::HeaderName;
 use serde_json::Value;
+
+pub(super) use self::former::FormerNames;
 
 use self::entity::Model;
 use super::{
@@ -25,8 +28,8 @@ use super::{
 const MOST_TOOLS: usize = 2_000;
 
 /// Checks and expands everything; what comes back is complete only where no problem is an error.
-pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Contents {
-    let operations = operations::table(raw.operations, problems);
+pub(super) fn catalogue(mut raw: RawCatalogue, problems: &mut Vec<Problem>) -> Contents {
+    let operations = operations::table(std::mem::take(&mut raw.operations), problems);
     let names: Vec<&str> = raw
         .entities
         .iter()
@@ -64,6 +67,7 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
         let tool = expand::tool(scene, stanza, problems);
         tools.add(name, tool, problems);
     }
+    let former = former::names(&raw, &tools.names, problems);
     if tools.tools.is_empty() && problems.is_empty() {
         problems.push(
             Problem::error(raw.version.at, "the catalogue declares no tool")
@@ -73,6 +77,7 @@ pub(super) fn catalogue(raw: RawCatalogue, problems: &mut Vec<Problem>) -> Conte
     Contents {
         server: server(&raw.server),
         session: recipe,
+        former,
         entities,
         tools: tools.tools,
     }

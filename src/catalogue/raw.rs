@@ -51,6 +51,12 @@ pub(super) struct RawCatalogue {
     /// Any other endpoint, one tool a stanza.
     #[schemars(default, with = "BTreeMap<String, RawTool>")]
     pub(super) tools: Named<RawTool>,
+    /// Former names of tools, `old_name: new_name`: calls under the old name are still run; it is not listed.
+    #[schemars(default, with = "BTreeMap<String, String>")]
+    pub(super) aliases: Named<Placed<String>>,
+    /// Names of tools that are gone, `old_name: use new_name instead`: a call is answered with that.
+    #[schemars(default, with = "BTreeMap<String, String>")]
+    pub(super) removed: Named<Placed<String>>,
 }
 
 /// How the server introduces itself.

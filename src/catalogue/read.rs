@@ -44,6 +44,8 @@ pub(super) fn catalogue(node: &Node, problems: &mut Vec<Problem>) -> Option<RawC
         operations: keys.named("operations", operation, problems),
         entities: keys.named("entities", entity, problems),
         tools: keys.named("tools", tool, problems),
+        aliases: keys.named("aliases", text, problems),
+        removed: keys.named("removed", text, problems),
     };
     keys.finish(problems);
     Some(raw)

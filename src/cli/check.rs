@@ -62,6 +62,12 @@ fn table(catalogue: &Catalogue) -> String {
             "{name:names$}  {effect:effects$}  {scope:scopes$}  {tokens:6}"
         );
     }
+    for (name, tool) in catalogue.aliases() {
+        let _ = writeln!(table, "alias {name} of {tool}");
+    }
+    for (name, instead) in catalogue.removed() {
+        let _ = writeln!(table, "removed {name}: {instead}");
+    }
     let _ = writeln!(
         table,
         "{} tools, {} tokens as one tool list (o200k); the budget is 6000 for 40",

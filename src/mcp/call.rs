@@ -2,7 +2,14 @@
 //! client goes away or its limit passes; a write, once begun, runs to its end in a task of its own that a shutdown waits
 //! for, though its client may be told before that it took too long.
 
-use std::{future::pending, sync::Arc, time::Instant};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -18,7 +25,7 @@ use super::{
 use crate::{
     auth::Caller,
     backend::{Backend, BackendError, CorrelationId, Reply},
-    catalogue::{ArgumentErrors, Catalogue, Effect, Plan, Tool},
+    catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
     identity::{Identities, Identity, IdentityError, TenantId},
 };
 
@@ -75,6 +82,28 @@ pub struct Calls {
     identities: Identities,
     backend: Backend,
     running: TaskTracker,
+    former: FormerCalls,
+}
+
+/// How often tools were called under names that they no longer have. The counters only grow.
+#[derive(Debug, Default)]
+pub struct FormerCalls {
+    renamed: AtomicU64,
+    removed: AtomicU64,
+}
+
+impl FormerCalls {
+    /// Calls that were run under an alias.
+    #[must_use]
+    pub fn renamed(&self) -> u64 {
+        self.renamed.load(Ordering::Relaxed)
+    }
+
+    /// Calls of tools that are gone.
+    #[must_use]
+    pub fn removed(&self) -> u64 {
+        self.removed.load(Ordering::Relaxed)
+    }
 }
 
 impl Calls {
@@ -93,6 +122,7 @@ impl Calls {
             identities,
             backend,
             running,
+            former: FormerCalls::default(),
         })
     }
 
@@ -128,6 +158,12 @@ impl Calls {
         &self.identities
     }
 
+    /// How often former names were called.
+    #[must_use]
+    pub fn former(&self) -> &FormerCalls {
+        &self.former
+    }
+
     /// Runs one call. `gone` fires when nobody waits for the answer any more.
     ///
     /// # Errors
@@ -138,8 +174,11 @@ impl Calls {
         gone: CancellationToken,
     ) -> Result<Outcome, NoOutcome> {
         let catalogue = Arc::clone(&incoming.catalogue);
-        let tool = catalogue.find(&incoming.tool);
-        let tool = tool.ok_or(NoOutcome::UnknownTool)?;
+        let called = catalogue.called(&incoming.tool);
+        let tool = match called.ok_or(NoOutcome::UnknownTool)? {
+            Called::Tool(tool) | Called::Renamed(tool) => tool,
+            Called::Removed(instead) => return Ok(self.gone(&incoming.tool, instead)),
+        };
         let _running = self.running.token();
         let limit = incoming.limit.clone();
         let correlation = CorrelationId::random();
@@ -176,13 +215,14 @@ impl Calls {
         correlation: CorrelationId,
     ) -> Result<Outcome, NoOutcome> {
         let catalogue = Arc::clone(&incoming.catalogue);
-        let tool = catalogue.find(&incoming.tool);
-        let tool = tool.ok_or(NoOutcome::UnknownTool)?;
-        let mut line = Line {
-            correlation,
-            begun: Instant::now(),
-            tenant: None,
-        };
+        let called = catalogue.called(&incoming.tool);
+        let called = called.ok_or(NoOutcome::UnknownTool)?;
+        let tool = called.tool().ok_or(NoOutcome::UnknownTool)?;
+        let mut line = Line::begin(correlation);
+        if matches!(called, Called::Renamed(_)) {
+            self.former.renamed.fetch_add(1, Ordering::Relaxed);
+            line.alias = Some(incoming.tool.clone());
+        }
         let arguments = std::mem::take(&mut incoming.arguments);
         let result = self.attempt(tool, arguments, &incoming, &mut line).await;
         let (outcome, cause) = match result {
@@ -192,8 +232,18 @@ impl Calls {
                 (Outcome::Failure(failure), Some(causes(&error)))
             }
         };
-        line.log(tool, &outcome, cause);
+        line.log(&tool.name, &outcome, cause);
         Ok(outcome)
+    }
+
+    /// The answer to a call of a tool that is gone: what to do instead, in the catalogue's words.
+    fn gone(&self, name: &str, instead: &str) -> Outcome {
+        self.former.removed.fetch_add(1, Ordering::Relaxed);
+        let line = Line::begin(CorrelationId::random());
+        let failure = present::removed(name, instead, line.correlation);
+        let outcome = Outcome::Failure(failure);
+        line.log(name, &outcome, None);
+        outcome
     }
 
     async fn attempt(
@@ -305,18 +355,30 @@ struct Line {
     begun: Instant,
     /// Known once the caller has an identity.
     tenant: Option<TenantId>,
+    /// The former name under which the tool was called.
+    alias: Option<String>,
 }
 
 impl Line {
+    fn begin(correlation: CorrelationId) -> Self {
+        Self {
+            correlation,
+            begun: Instant::now(),
+            tenant: None,
+            alias: None,
+        }
+    }
+
     /// Writes it. Failures say their cause, which never holds a token, a body or an argument.
-    fn log(self, tool: &Tool, outcome: &Outcome, cause: Option<String>) {
+    fn log(self, tool: &str, outcome: &Outcome, cause: Option<String>) {
         let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
         let (ending, status) = match outcome {
             Outcome::Success(_) => ("ok", None),
             Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
         };
         tracing::info!(
-            tool.name = tool.name,
+            tool.name = tool,
+            tool.alias = self.alias,
             tenant.id = self.tenant.as_ref().map(TenantId::as_str),
             request.id = %self.correlation,
             outcome = ending,

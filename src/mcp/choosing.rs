@@ -57,7 +57,7 @@ impl Handler {
             return Ok(Reply::Ended(outcome));
         }
         call.catalogue
-            .find(&call.tool)
+            .called(&call.tool)
             .ok_or(NoOutcome::UnknownTool)?;
         let Brought { state, responses } = brought;
         if state.is_some() || responses.is_some() {

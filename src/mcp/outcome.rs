@@ -20,7 +20,7 @@ pub enum Code {
     ValidationError,
     /// There is no such record.
     NotFound,
-    /// The record was deleted.
+    /// The record was deleted, or the tool removed.
     Gone,
     /// The record has another version than `if_match` says.
     VersionConflict,

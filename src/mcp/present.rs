@@ -139,6 +139,15 @@ pub(super) fn plain(code: Code, message: String) -> Failure {
     }
 }
 
+/// A tool that is gone; `instead` is what the catalogue says of it.
+pub(super) fn removed(name: &str, instead: &str, correlation: CorrelationId) -> Failure {
+    let message = format!("{name} was not run, because there is no such tool any more: {instead}");
+    Failure {
+        correlation_id: correlation.to_string(),
+        ..plain(Code::Gone, message)
+    }
+}
+
 fn arguments(tool: &Tool, errors: &ArgumentErrors) -> Failure {
     Failure {
         field: Some(errors.first.field.clone()),

@@ -36,7 +36,7 @@ pub(super) enum WorkspaceTool {
 /// The catalogue has a tool of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the catalogue has a tool `{0}`, which is toolbridge's own where `tenant.mode` is \"workos\" or \"backend\": rename it"
+    "the catalogue has `{0}`, the name of a tool of toolbridge's own where `tenant.mode` is \"workos\" or \"backend\": rename it"
 )]
 pub struct ReservedName(&'static str);
 
@@ -45,7 +45,7 @@ pub struct ReservedName(&'static str);
 /// # Errors
 /// The first of them that is taken.
 pub fn check(catalogue: &Catalogue) -> Result<(), ReservedName> {
-    let taken = |name: &&str| catalogue.find(name).is_some();
+    let taken = |name: &&str| catalogue.called(name).is_some();
     let taken = [SELECT, CURRENT].into_iter().find(taken);
     taken.map_or(Ok(()), |name| Err(ReservedName(name)))
 }

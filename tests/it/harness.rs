@@ -7,7 +7,7 @@ pub(crate) mod local;
 pub(crate) mod person;
 pub(crate) mod sse;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinHandle;
@@ -16,7 +16,7 @@ use toolbridge::{
     auth::{NewToken, development, mint},
     catalogue::Catalogue,
     clock,
-    mcp::Handler,
+    mcp::{Calls, Handler},
     reload::Reload,
     sandbox::{Sandbox, SandboxSettings, Tenants, TokenRules},
     settings::{Settings, SettingsError, SettingsFile, Sources},
@@ -51,6 +51,7 @@ pub(crate) struct Sidecar {
     pub(crate) ops_url: String,
     pub(crate) shutdown: Shutdown,
     pub(crate) reload: Reload,
+    pub(crate) calls: Arc<Calls>,
     running: JoinHandle<bool>,
 }
 
@@ -149,6 +150,7 @@ impl Setup {
             url: app.mcp_url().trim_end_matches("/mcp").to_owned(),
             ops_url: app.ops_url(),
             reload: app.reload(),
+            calls: app.calls(),
             running: tokio::spawn(app.run_with(shutdown.clone(), around)),
             shutdown,
         }

@@ -2,6 +2,7 @@
 //! nothing, and nobody who calls or lists meanwhile notices more than that.
 
 mod file;
+mod former;
 mod load;
 mod process;
 

@@ -14,14 +14,14 @@ use crate::harness::{
     token_for,
 };
 
-struct Process {
+pub(super) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Process {
     /// `toolbridge serve` with this catalogue, which it does not watch.
-    fn start(backend: &FakeBackend, file: &CatalogueFile) -> Self {
+    pub(super) fn start(backend: &FakeBackend, file: &CatalogueFile) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolbridge"));
         command.arg("serve").env_clear().envs([
             ("JWT_HS256_SECRET", SECRET),
@@ -47,8 +47,15 @@ impl Process {
         Self { child, log }
     }
 
+    /// Where it serves, once it does.
+    pub(super) async fn url(&mut self) -> String {
+        let serving = self.says("serving").await;
+        let mcp = serving["mcp"].as_str().unwrap();
+        mcp.trim_end_matches("/mcp").to_owned()
+    }
+
     /// The next line of the log that says this.
-    async fn says(&mut self, what: &str) -> Value {
+    pub(super) async fn says(&mut self, what: &str) -> Value {
         loop {
             let line = in_time(self.log.next_line()).await.unwrap().unwrap();
             let line: Value = serde_json::from_str(&line).unwrap();
@@ -71,9 +78,8 @@ async fn a_hangup_reads_the_file_again_and_the_log_says_what_came_of_it() {
     let file = CatalogueFile::with(&numbered(1));
     let backend = FakeBackend::start();
     let mut process = Process::start(&backend, &file);
-    let serving = process.says("serving").await;
-    let url = serving["mcp"].as_str().unwrap().trim_end_matches("/mcp");
-    let alice = Person::at(url).with_token(&token_for("alice"));
+    let url = process.url().await;
+    let alice = Person::at(&url).with_token(&token_for("alice"));
 
     file.replace(&numbered(2));
     process.hangs_up().await;

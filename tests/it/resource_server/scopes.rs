@@ -26,6 +26,7 @@ tools:
     effect: read
     session: false
     scopes: ["audit:read", "offline_access"]
+aliases: { write_note: create_note }
 "#;
 
 struct Scene {
@@ -94,7 +95,7 @@ fn ran(answer: &Answer) {
 }
 
 fn call(tool: &str) -> Value {
-    let arguments = if tool == "create_note" {
+    let arguments = if tool.ends_with("_note") {
         json!({ "title": "t" })
     } else {
         json!({})
@@ -276,4 +277,19 @@ async fn the_description_and_the_first_challenge_name_the_scopes_to_ask_for() {
     let scopes = scopes.join(" ");
     let challenge = format!(r#"Bearer scope="{scopes}", resource_metadata="{METADATA}""#);
     assert_eq!(refused.header("www-authenticate"), challenge);
+}
+
+#[tokio::test]
+async fn a_former_name_needs_the_scopes_of_the_tool_it_stands_for() {
+    let scene = Scene::set().await;
+    lacks(
+        &scene.calls("notes:read", "write_note").await,
+        "notes:read notes:write",
+    );
+    ran(&scene.calls("notes:read notes:write", "write_note").await);
+    let body = call("write_note").to_string();
+    lacks(
+        &scene.sends("notes:read", &[], &body).await,
+        "notes:read notes:write",
+    );
 }
