@@ -4,6 +4,7 @@
 mod file;
 mod former;
 mod load;
+mod older;
 mod process;
 
 use std::fs;
