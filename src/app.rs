@@ -240,6 +240,8 @@ impl App {
         stop.cancel();
         ops.abort();
         reloads.abort();
+        // First, so that whoever waits for news can go elsewhere while the calls finish.
+        self.core.calls.leaving().cancel();
         let Ok(open) = public.await else {
             return false;
         };

@@ -69,6 +69,12 @@ impl Backend {
         })
     }
 
+    /// The Unix time, as requests are signed with it.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        (self.settings.now)()
+    }
+
     /// How far the backend's clock is from ours, as its answers show.
     #[must_use]
     pub fn clock_skew(&self) -> Arc<ClockSkew> {

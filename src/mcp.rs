@@ -18,6 +18,7 @@ mod connections;
 mod envelope;
 mod limit;
 mod listing;
+mod news;
 mod pipe;
 mod prepared;
 mod progress;
@@ -25,7 +26,10 @@ mod question;
 mod response;
 mod seal;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{header::USER_AGENT, request::Parts};
@@ -37,10 +41,12 @@ use rmcp::{
         DiscoverResult, ErrorCode, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
         ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ServerConfig, Tool,
+        PaginatedRequestParams, ProtocolVersion, ServerConfig, SubscriptionFilter, Tool,
     },
-    service::RequestContext,
+    service::{NotificationContext, RequestContext, SubscriptionContext},
 };
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     auth::Caller,
@@ -85,9 +91,13 @@ pub trait HandlesMcp: ServerHandler + Clone {
     }
 }
 
-/// The handler of the product.
-#[derive(Clone)]
-pub struct Handler(Arc<Shared>);
+/// The handler of the product. Each clone is the handler of one request or one connection: it knows what has changed
+/// since that began, and when it is over.
+pub struct Handler {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<u64>,
+    over: OnceLock<DropGuard>,
+}
 
 struct Shared {
     calls: Arc<Calls>,
@@ -99,28 +109,42 @@ impl Handler {
     /// Offers the tools of `calls`; `seal` is for what clients carry for us.
     #[must_use]
     pub fn new(calls: Arc<Calls>, seal: Seal) -> Self {
-        Self(Arc::new(Shared {
+        Self::of(Arc::new(Shared {
             calls,
             seal,
             heartbeat: progress::INTERVAL,
         }))
     }
 
+    fn of(shared: Arc<Shared>) -> Self {
+        Self {
+            changes: shared.calls.changes(),
+            over: OnceLock::new(),
+            shared,
+        }
+    }
+
     /// The same with another time between the signs of life of a call that runs.
     #[must_use]
     pub fn with_heartbeat(self, heartbeat: Duration) -> Self {
-        Self(Arc::new(Shared {
-            calls: Arc::clone(&self.0.calls),
-            seal: self.0.seal.clone(),
+        Self::of(Arc::new(Shared {
+            calls: Arc::clone(&self.shared.calls),
+            seal: self.shared.seal.clone(),
             heartbeat,
         }))
+    }
+}
+
+impl Clone for Handler {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
     }
 }
 
 impl HandlesMcp for Handler {
     fn prepared_list(&self, question: &ListQuestion<'_>) -> Option<Bytes> {
         let dialect = dialect::of_client(question.client, question.user_agent);
-        let published = self.0.calls.published();
+        let published = self.shared.calls.published();
         let page = published
             .listing
             .page(dialect, question.era, question.caller, question.cursor);
@@ -130,7 +154,7 @@ impl HandlesMcp for Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        self.0.calls.published().description.clone()
+        self.shared.calls.published().description.clone()
     }
 
     async fn discover(
@@ -155,14 +179,14 @@ impl ServerHandler for Handler {
             Era::Legacy
         };
         let cursor = request.and_then(|request| request.cursor);
-        let published = self.0.calls.published();
+        let published = self.shared.calls.published();
         published
             .listing
             .typed_page(dialect_of(&context), era, &caller, cursor.as_deref())
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
-        let published = self.0.calls.published();
+        let published = self.shared.calls.published();
         // Under a former name, too: rmcp compares the headers of a call with the schema it finds here.
         let renamed = published.catalogue.called(name).and_then(Called::tool);
         let name = renamed.map_or(name, |tool| tool.name.as_str());
@@ -174,7 +198,7 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let published = self.0.calls.published();
+        let published = self.shared.calls.published();
         let meta = introduction(&published, &context);
         let name = request.name.clone();
         if let Some(nobody) = extension::<NoCaller>(&context) {
@@ -193,7 +217,7 @@ impl ServerHandler for Handler {
             state: request.request_state,
             responses: request.input_responses,
         };
-        let heartbeat = Heartbeat::of(&context, &name, self.0.heartbeat);
+        let heartbeat = Heartbeat::of(&context, &name, self.shared.heartbeat);
         let call = self.call(call, brought, context);
         match heartbeat.during(call).await {
             Ok(Reply::Ended(outcome)) => {
@@ -215,6 +239,34 @@ impl ServerHandler for Handler {
                 Err(ErrorData::internal_error("the call was abandoned", None))
             }
         }
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        // rmcp leaves in it what we advertise, which is the tool list.
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
+        let caller = caller_of(stream.request_context())?;
+        news::tell_stream(&self.shared.calls, self.changes.clone(), &caller, &stream).await;
+        Ok(())
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let guard = || CancellationToken::new().drop_guard();
+        let over = self.over.get_or_init(guard).token().clone();
+        let leaving = self.shared.calls.leaving().clone();
+        let telling = news::tell_peer(self.changes.clone(), context.peer);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = leaving.cancelled() => {}
+                () = telling => {}
+            }
+        });
     }
 
     async fn complete(

@@ -100,6 +100,7 @@ impl Local {
     ) -> bool {
         let grace = self.settings.shutdown.grace;
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
+        let leaving = self.core.calls.leaving().clone();
         let handler = Handler::new(self.core.calls, self.core.seal);
         let sender = self.sender;
         let who: WhoSends = Arc::new(move || {
@@ -108,7 +109,7 @@ impl Local {
             Box::pin(async move { caller.await.map_err(|why| NoCaller(why.to_string())) })
         });
         let longest = self.settings.server.max_request_bytes;
-        let service = StdioService::new(handler, who, longest);
+        let service = StdioService::new(handler, who, longest, leaving);
         let running = self.core.running;
         let stop = shutdown.clone();
         let orderly = async {

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value};
@@ -83,6 +83,7 @@ pub struct Calls {
     backend: Backend,
     running: TaskTracker,
     former: FormerCalls,
+    leaving: CancellationToken,
 }
 
 /// How often tools were called under names that they no longer have. The counters only grow.
@@ -123,6 +124,7 @@ impl Calls {
             backend,
             running,
             former: FormerCalls::default(),
+            leaving: CancellationToken::new(),
         })
     }
 
@@ -144,6 +146,12 @@ impl Calls {
         self.publisher.changes()
     }
 
+    /// How many requests and connections would hear of a replacement now.
+    #[must_use]
+    pub fn listening(&self) -> usize {
+        self.publisher.listening()
+    }
+
     /// Replaces the catalogue: calls from now on are of this one, calls under way keep theirs. Returns its generation.
     ///
     /// # Errors
@@ -156,6 +164,17 @@ impl Calls {
     #[must_use]
     pub fn identities(&self) -> &Identities {
         &self.identities
+    }
+
+    /// The Unix time.
+    pub(super) fn now(&self) -> Duration {
+        self.backend.now()
+    }
+
+    /// Cancelled when the sidecar begins to stop: streams that only wait for news say goodbye then, and end.
+    #[must_use]
+    pub fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     /// How often former names were called.

@@ -46,7 +46,7 @@ impl Handler {
         brought: Brought,
         context: RequestContext<RoleServer>,
     ) -> Result<Reply, NoOutcome> {
-        let calls = &self.0.calls;
+        let calls = &self.shared.calls;
         let identities = calls.identities();
         if !identities.offers_selection() {
             let outcome = Arc::clone(calls).run(call, context.ct).await;
@@ -61,10 +61,10 @@ impl Handler {
             .ok_or(NoOutcome::UnknownTool)?;
         let Brought { state, responses } = brought;
         if state.is_some() || responses.is_some() {
-            let answer = self
-                .0
-                .seal
-                .answer(asked(&call), state.as_deref(), responses.as_ref());
+            let answer =
+                self.shared
+                    .seal
+                    .answer(asked(&call), state.as_deref(), responses.as_ref());
             if let Err(refused) = self.take(&call, answer).await {
                 return Ok(Reply::Ended(refused));
             }
@@ -93,7 +93,7 @@ impl Handler {
         }
         let organizations: &[Organization] = &failure.organizations;
         if context.protocol_version() >= Some(ProtocolVersion::V_2026_07_28) {
-            let question = self.0.seal.question(asked(&call), organizations);
+            let question = self.shared.seal.question(asked(&call), organizations);
             return Ok(Reply::Asks(question));
         }
         // Without a connection the client could not answer, and the call would only wait (protocol page E.9).
@@ -111,7 +111,7 @@ impl Handler {
         if let Err(refused) = self.take(&call, Ok(answer)).await {
             return Ok(Reply::Ended(refused));
         }
-        let outcome = Arc::clone(&self.0.calls).run(call, gone).await;
+        let outcome = Arc::clone(&self.shared.calls).run(call, gone).await;
         outcome.map(Reply::Ended)
     }
 
@@ -132,7 +132,7 @@ impl Handler {
 
     /// The form's answers are ids: a name would be an answer that was not offered.
     async fn choose(&self, caller: &Caller, id: &str) -> Result<(), IdentityError> {
-        let identities = self.0.calls.identities();
+        let identities = self.shared.calls.identities();
         let offered = identities.current(caller).await?.organizations;
         if !offered.iter().any(|it| it.id().as_str() == id) {
             return Err(Denial::NotYours.into());

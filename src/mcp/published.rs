@@ -71,6 +71,11 @@ impl Publisher {
         self.changes.subscribe()
     }
 
+    /// How many would hear of a change.
+    pub(super) fn listening(&self) -> usize {
+        self.changes.receiver_count()
+    }
+
     /// Puts this catalogue in the place of the one before. Calls under way keep theirs. Returns its generation.
     pub(super) fn publish(&self, catalogue: Arc<Catalogue>) -> Result<u64, ReservedName> {
         check(&catalogue, self.own_tools)?;
@@ -93,14 +98,17 @@ fn check(catalogue: &Catalogue, own_tools: bool) -> Result<(), ReservedName> {
     Ok(())
 }
 
-/// Name, version and capabilities: tools, whose list does not change while the process runs.
+/// Name, version and capabilities: tools, of whose list clients are told when it changes.
 fn description(catalogue: &Catalogue) -> ServerConfig {
     let server = catalogue.server();
     let mut implementation = Implementation::new(server.name.clone(), env!("CARGO_PKG_VERSION"));
     if let Some(title) = &server.title {
         implementation = implementation.with_title(title.clone());
     }
-    let capabilities = ServerCapabilities::builder().enable_tools().build();
+    let capabilities = ServerCapabilities::builder()
+        .enable_tools()
+        .enable_tool_list_changed()
+        .build();
     let info = ServerConfig::new(capabilities).with_server_info(implementation);
     match &server.instructions {
         Some(instructions) => info.with_instructions(instructions.clone()),

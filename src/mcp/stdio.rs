@@ -44,6 +44,7 @@ pub struct StdioService<H: HandlesMcp> {
     handler: H,
     who: WhoSends,
     max_request_bytes: usize,
+    leaving: CancellationToken,
 }
 
 /// What came by the input.
@@ -53,13 +54,20 @@ enum Line {
 }
 
 impl<H: HandlesMcp> StdioService<H> {
-    /// `max_request_bytes` is the longest line.
+    /// `max_request_bytes` is the longest line; `leaving` is cancelled when nothing more is taken, for streams that wait
+    /// for news.
     #[must_use]
-    pub fn new(handler: H, who: WhoSends, max_request_bytes: usize) -> Self {
+    pub fn new(
+        handler: H,
+        who: WhoSends,
+        max_request_bytes: usize,
+        leaving: CancellationToken,
+    ) -> Self {
         Self {
             handler,
             who,
             max_request_bytes,
+            leaving,
         }
     }
 
@@ -86,6 +94,7 @@ impl<H: HandlesMcp> StdioService<H> {
             () = ended.cancelled() => {}
             () = stop => {}
         }
+        self.leaving.cancel();
         let finished = timeout(grace, pipe.answered()).await.is_ok();
         ended.cancel();
         drop(pipe);

@@ -4,6 +4,7 @@
 mod file;
 mod former;
 mod load;
+mod news;
 mod older;
 mod process;
 

@@ -84,13 +84,16 @@ async fn caching_hints_are_for_the_revision_that_knows_them() {
 }
 
 #[tokio::test]
-async fn the_capabilities_are_tools_whose_list_stays_as_it_is() {
+async fn the_capabilities_are_tools_of_whose_list_changes_are_told() {
     let sidecar = Sidecar::before(&FakeBackend::start()).await;
     let alice = sidecar.alice();
     let legacy = alice.connects().await.opened;
     let modern = alice.asks("server/discover", json!({})).await.result();
     for description in [&legacy, &modern] {
-        assert_eq!(description["capabilities"], json!({ "tools": {} }));
+        assert_eq!(
+            description["capabilities"],
+            json!({ "tools": { "listChanged": true } })
+        );
         let instructions = description["instructions"].as_str().unwrap();
         assert!(instructions.contains("one workspace"), "{instructions}");
     }

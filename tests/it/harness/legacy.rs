@@ -92,13 +92,33 @@ impl Stream {
 
     /// Waits for the next event: its lines, without the empty one.
     pub(crate) async fn event(&mut self) -> String {
+        let event = self.next().await;
+        event.unwrap_or_else(|| panic!("the stream ended: {}", self.text))
+    }
+
+    /// The same; nothing at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let event = format!("{event}\n");
                 self.text = rest.to_owned();
-                return event;
+                return Some(event);
             }
-            assert!(self.grows().await, "the stream ended: {}", self.text);
+            if !self.grows().await {
+                return None;
+            }
+        }
+    }
+
+    /// The next message; nothing at the end of the stream. Comments and events without data are passed over.
+    pub(crate) async fn message(&mut self) -> Option<Value> {
+        loop {
+            let event = self.next().await?;
+            let data = event.lines().find_map(|line| line.strip_prefix("data:"));
+            let data = data.map(str::trim).filter(|data| !data.is_empty());
+            if let Some(data) = data {
+                return Some(serde_json::from_str(data).unwrap());
+            }
         }
     }
 

@@ -34,7 +34,10 @@ async fn an_older_connection_hears_of_each_new_list() {
     drop(stream);
     // Who was away hears of it at once; who knows the list of now hears nothing.
     let person = connection.person.with("accept", "text/event-stream");
-    let mut back = person.with("last-event-id", &first).streams("GET", "").await;
+    let mut back = person
+        .with("last-event-id", &first)
+        .streams("GET", "")
+        .await;
     assert!(!next(&mut back).await.1, "the priming event comes first");
     let (last, changed) = next(&mut back).await;
     assert!(changed);
