@@ -13,3 +13,9 @@ pub fn unix_now() -> Duration {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
+
+/// A time since 1970 as people and logs write it: `2026-11-23T21:30:00Z`.
+#[must_use]
+pub fn written(since_1970: Duration) -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since_1970)
+}

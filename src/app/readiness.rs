@@ -1,10 +1,7 @@
 //! Whether a call would succeed now: a backend that listens, keys to recognize callers with, clocks that agree. In: the
 //! parts that `app` made. Out: [`Checks`], which the operations port asks for each `/readyz`. Addresses are never said.
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use url::Url;
@@ -89,7 +86,7 @@ fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
 /// A line where the file is not what is served. Calls succeed, with the catalogue of before.
 fn catalogue_check(record: &reload::Record, generation: u64) -> Option<Check> {
     let trouble = record.trouble.as_ref()?;
-    let since = humantime::format_rfc3339_seconds(UNIX_EPOCH + trouble.since);
+    let since = clock::written(trouble.since);
     let problems = trouble.problems;
     let s = if problems == 1 { "" } else { "s" };
     Some(Check {
