@@ -79,6 +79,22 @@ async fn a_link_that_kubernetes_turns_to_another_folder_is_noticed_every_time() 
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_a_link_leads_to_is_watched_where_it_is() {
+    let file = CatalogueFile::with(&numbered(1));
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let link = elsewhere.path().join("tools.yaml");
+    std::os::unix::fs::symlink(file.path(), &link).unwrap();
+    let backend = FakeBackend::start();
+    let setup = Setup::before(&backend).set("catalogue.file", link.to_str().unwrap());
+    let sidecar = setup.start().await;
+    for generation in 2..4 {
+        file.replace(&numbered(generation));
+        file::replaced(&sidecar, generation - 1).await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_with_problems_changes_nothing_until_it_is_mended() {
     let file = CatalogueFile::with(&numbered(1));

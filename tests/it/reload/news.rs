@@ -153,19 +153,23 @@ async fn nothing_is_left_of_streams_and_connections_whose_clients_went_away() {
     let file = CatalogueFile::with(&numbered(1));
     let (_backend, sidecar) = serving(&file).await;
     let alice = sidecar.alice();
-    let mut streams = Vec::new();
+    let (mut streams, mut connections) = (Vec::new(), Vec::new());
     for id in 0..10 {
         let mut stream = listen(&alice, id, tools()).await;
         acknowledged(&mut stream, id).await;
         streams.push(stream);
-        let connection = alice.connects().await;
-        assert_eq!(
-            connection.person.sends("DELETE", "/mcp", "").await.status,
-            204
-        );
+        let mut connection = alice.opens_sse().await;
+        connection.initializes(OLDEST, json!({})).await;
+        connections.push(connection);
     }
-    assert!(sidecar.calls.listening() >= 10);
-    drop(streams);
+    // Each has a handler and something that waits for news. Nothing but tasks of the sidecar can hold this up.
+    in_time(async {
+        while sidecar.calls.listening() < 40 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop((streams, connections));
     // A handful are those from which the ones of requests and connections are made; of either there were ten.
     // What is left ends in tasks of the sidecar; nothing else can hold this up.
     in_time(async {
