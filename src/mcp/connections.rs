@@ -41,7 +41,7 @@ pub use id::{ConnectionIds, NoKeys};
 pub use listening::Lists;
 
 use exchange::Messages;
-use live::Live;
+use live::{Live, OpenStream, TooMany};
 use replay::{Asked, Place, Replay};
 
 pub(super) const CONNECTION_ID: &str = "mcp-session-id";
@@ -174,6 +174,11 @@ impl<H: HandlesMcp> Connections<H> {
             None if place.is_end() => response::not_allowed("POST"),
             None => lost(&place),
         }
+    }
+
+    /// A place for a stream of a revision without connections, free again when what is returned is dropped.
+    pub(super) fn place(&self, caller: &Caller) -> Result<OpenStream, TooMany> {
+        self.live.opens(None, caller)
     }
 
     /// The client ends its connection.

@@ -31,6 +31,8 @@ pub use super::connections::{ConnectionIds, ConnectionRules, Lists, NoKeys};
 /// The first revision without connections; dates compare as text.
 const MODERN: &[u8] = b"2026-07-28";
 
+const LISTEN: &str = "subscriptions/listen";
+
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// MCP over streamable HTTP, around a handler.
@@ -160,6 +162,9 @@ impl<H: HandlesMcp> McpService<H> {
                 if let Some(answer) = prepared::modern(&self.handler, &post, message) {
                     return answer;
                 }
+                if method == LISTEN {
+                    return self.listen(post).await;
+                }
                 self.modern(post.parts, post.body.clone()).await
             }
             Envelope::Reply if is_modern(headers) => {
@@ -183,6 +188,25 @@ impl<H: HandlesMcp> McpService<H> {
         answer
     }
 
+    /// A stream that stays open takes a place, like one of a connection, until its body is gone.
+    async fn listen(&self, post: Post<'_>) -> Answer {
+        let place = match self.connections.place(post.caller) {
+            Ok(place) => place,
+            Err(too_many) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                return response::refusal(status, INVALID_REQUEST, &too_many.to_string());
+            }
+        };
+        let answer = self.modern(post.parts, post.body.clone()).await;
+        answer.map(|body| {
+            let held = body.map_frame(move |frame| {
+                let _held = &place;
+                frame
+            });
+            held.boxed()
+        })
+    }
+
     fn get(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
         if !accepts(headers).events {
             return not_acceptable("text/event-stream");
@@ -200,9 +224,7 @@ pub(super) fn is_modern(headers: &HeaderMap) -> bool {
 
 /// Point 8 of the protocol page's A.8.
 fn speaks_modern(method: &str, traits: Traits, headers: &HeaderMap) -> bool {
-    traits.names_version
-        || is_modern(headers)
-        || matches!(method, "server/discover" | "subscriptions/listen")
+    traits.names_version || is_modern(headers) || method == "server/discover" || method == LISTEN
 }
 
 /// Clients have to list both types; those that list one, `*/*` or nothing are served all the same.

@@ -423,6 +423,12 @@ async fn one_person_cannot_take_all_streams() {
     let third = opens("bob").await;
     assert_eq!(third.status(), 200);
     assert_eq!(opens("carol").await.status(), 429);
+    // A stream of the newest revision takes the same places.
+    let listen = modern("subscriptions/listen", json!({ "notifications": {} }));
+    let newest = sidecar.alice().with("mcp-protocol-version", "2026-07-28");
+    let newest = newest.with("mcp-method", "subscriptions/listen");
+    let refused = newest.posts(&listen).await;
+    assert_eq!((refused.status, refused.error_code()), (429, -32600));
     drop(third);
     // The place is free as soon as the server has seen that the client is gone.
     while opens("carol").await.status() == 429 {

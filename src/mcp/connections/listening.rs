@@ -63,7 +63,7 @@ impl<H: HandlesMcp> Connections<H> {
         caller: &Caller,
         seen: Option<u64>,
     ) -> Answer {
-        let open = match self.live.opens(connection.key, caller) {
+        let open = match self.live.opens(Some(connection.key), caller) {
             Ok(open) => open,
             Err(too_many) => {
                 let status = StatusCode::TOO_MANY_REQUESTS;

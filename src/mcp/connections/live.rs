@@ -52,7 +52,8 @@ struct Asked {
 }
 
 struct Stream {
-    connection: ConnectionKey,
+    /// None: of a revision without connections.
+    connection: Option<ConnectionKey>,
     owner: Person,
     end: CancellationToken,
 }
@@ -66,7 +67,7 @@ struct Person {
 
 /// Why a stream is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMany {
+pub(in crate::mcp) enum TooMany {
     #[error("you have as many open streams as one person may have: close one")]
     Yours,
     #[error("this server has as many open streams as it may have: try again later")]
@@ -81,10 +82,10 @@ pub(super) struct Running {
 }
 
 /// A stream that is open.
-pub(super) struct OpenStream {
+pub(in crate::mcp) struct OpenStream {
     live: Arc<Live>,
     number: u64,
-    connection: ConnectionKey,
+    connection: Option<ConnectionKey>,
     /// Fires when its connection is ended.
     pub(super) end: CancellationToken,
 }
@@ -172,7 +173,7 @@ impl Live {
     /// Enters a stream, until what is returned is dropped.
     pub(super) fn opens(
         self: &Arc<Self>,
-        connection: ConnectionKey,
+        connection: Option<ConnectionKey>,
         caller: &Caller,
     ) -> Result<OpenStream, TooMany> {
         let owner = Person {
@@ -252,7 +253,7 @@ impl Live {
         own.for_each(|(_, (_, cancel))| cancel.cancel());
         // Its answers stay where they are: nobody can name the connection any more.
         for stream in table.streams.values() {
-            if stream.connection == connection {
+            if stream.connection == Some(connection) {
                 stream.end.cancel();
             }
         }
