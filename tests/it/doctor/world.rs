@@ -162,6 +162,8 @@ pub(crate) struct World {
     pub(crate) token: Option<String>,
     pub(crate) operator: Operator,
     pub(crate) patience: Patience,
+    /// The Unix time of the one who examines.
+    pub(crate) now: fn() -> Duration,
 }
 
 pub(crate) fn result(result: &Value) -> Says {
@@ -178,6 +180,7 @@ impl World {
             issuer,
             url,
             operator: Operator::Absent("no settings in this test"),
+            now: clock::unix_now,
             patience: Patience::default(),
         };
         world.metadata(&world.url, &[&world.issuer.url]);
@@ -249,7 +252,7 @@ impl World {
             url: self.url,
             token: self.token.map(SecretString::from),
             operator: self.operator,
-            now: clock::unix_now,
+            now: self.now,
             patience: self.patience,
         })
         .await
