@@ -311,8 +311,10 @@ fn lost(place: &Place) -> Answer {
             correlation_id: CorrelationId::random().to_string(),
             ..present::plain(Code::BackendUnavailable, why.to_owned())
         };
-        let result = result_of(Outcome::Failure(failure));
-        ServerJsonRpcMessage::response(ServerResult::CallToolResult(result), id)
+        let mut result = ServerResult::CallToolResult(result_of(Outcome::Failure(failure)));
+        // rmcp does this with what goes through it.
+        result.strip_result_type_for_legacy_peer();
+        ServerJsonRpcMessage::response(result, id)
     } else {
         let data = serde_json::json!({ "retryable": true });
         let error = rmcp::ErrorData::internal_error(why, Some(data));

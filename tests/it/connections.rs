@@ -343,6 +343,7 @@ async fn an_answer_that_died_with_its_process_ends_in_an_error_that_says_so() {
     let error = &lost.result()["structuredContent"]["error"];
     assert_eq!(error["code"], "BACKEND_UNAVAILABLE");
     assert_eq!(error["retryable"], true);
+    assert!(!lost.body.contains("resultType"), "{lost:?}");
     // Who has seen the end is not told again, with the status at which clients stop asking.
     let end = last_id(&lost.body);
     let over = alice.with("last-event-id", &end).gets("/mcp").await;
