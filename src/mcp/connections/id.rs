@@ -190,7 +190,8 @@ fn kept(capabilities: &ClientCapabilities) -> ClientCapabilities {
     }
     let mut kept = ClientCapabilities::default();
     kept.elicitation.clone_from(&capabilities.elicitation);
-    kept.sampling.clone_from(&capabilities.sampling);
+    // Without its details, which may be of any length: an id that is too long would open nothing.
+    kept.sampling = capabilities.sampling.as_ref().map(|_| Default::default());
     kept.roots.clone_from(&capabilities.roots);
     kept
 }

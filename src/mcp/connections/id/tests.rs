@@ -107,6 +107,7 @@ fn a_client_that_says_very_much_of_itself_gets_a_short_id_all_the_same() {
     let capabilities = serde_json::json!({
         "elicitation": {},
         "experimental": { "a": { "b": long } },
+        "sampling": { "tools": { "a": long } },
     });
     let capabilities = serde_json::from_value(capabilities).unwrap();
     let client = Implementation::new(long.clone(), long);
@@ -115,6 +116,7 @@ fn a_client_that_says_very_much_of_itself_gets_a_short_id_all_the_same() {
     assert!(id.len() < LONGEST, "{}", id.len());
     let opened = ids.open(id.as_bytes(), &alice).unwrap();
     assert!(opened.peer.capabilities.elicitation.is_some());
+    assert!(opened.peer.capabilities.sampling.is_some());
 }
 
 #[test]
