@@ -23,6 +23,7 @@ mod pipe;
 mod prepared;
 mod progress;
 mod question;
+mod repeated;
 mod response;
 mod seal;
 

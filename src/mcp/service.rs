@@ -21,7 +21,7 @@ use super::{
     body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
-    prepared,
+    prepared, repeated,
     response::{self, Answer, INVALID_REQUEST},
 };
 use crate::auth::Caller;
@@ -178,6 +178,7 @@ impl<H: HandlesMcp> McpService<H> {
     /// rmcp wants both media types named; clients that name one or none get what they can read of it.
     async fn modern(&self, mut parts: Parts, body: Bytes) -> Answer {
         parts.headers.insert(ACCEPT, BOTH);
+        repeated::write_alike(&self.handler, &mut parts.headers, &body);
         let request = Request::from_parts(parts, Full::new(body));
         let answer = self.modern.handle(request).await;
         let status = answer.status();

@@ -94,6 +94,27 @@ async fn a_header_that_repeats_its_argument_lets_the_call_through() {
 }
 
 #[tokio::test]
+async fn an_integer_and_its_header_are_compared_as_numbers() {
+    let backend = FakeBackend::start();
+    let sidecar = serving(TOOLS, &backend).await;
+    for (count, header) in [
+        (json!(42), "42.0"),
+        (json!(42.0), "42"),
+        (json!(-7), "-7.00"),
+        (json!(0), "-0.0"),
+    ] {
+        let arguments = json!({ "count": count });
+        let (status, message) = finds(&sidecar, arguments, &[("x-count", header)]).await;
+        assert_eq!(status, 200, "{count} {header} {message}");
+        assert_ne!(
+            message["result"]["isError"], true,
+            "{count} {header} {message}"
+        );
+    }
+    assert_eq!(sent(&backend), 4);
+}
+
+#[tokio::test]
 async fn a_header_that_is_missing_or_says_something_else_is_a_mismatch() {
     let backend = FakeBackend::start();
     let sidecar = serving(TOOLS, &backend).await;
@@ -113,8 +134,19 @@ async fn a_header_that_is_missing_or_says_something_else_is_a_mismatch() {
         (json!({ "region": null }), &[("region", "eu")][..]),
         (json!({ "count": 42 }), &[("x-count", "43")][..]),
         (json!({ "all": true }), &[("all", "false")][..]),
-        // Equal as numbers; the headers are compared as texts here, which the revision advises against.
-        (json!({ "count": 42 }), &[("x-count", "42.0")][..]),
+        (json!({ "count": 42 }), &[("x-count", "42.5")][..]),
+        (json!({ "count": 42 }), &[("x-count", "042")][..]),
+        (
+            json!({ "count": 42 }),
+            &[("x-count", "42.0"), ("x-count", "42.0")][..],
+        ),
+        // One more than can be told apart as a floating-point number.
+        (
+            json!({ "count": 9_007_199_254_740_993_u64 }),
+            &[("x-count", "9007199254740992.0")][..],
+        ),
+        // A text stays a text.
+        (json!({ "region": "42" }), &[("region", "42.0")][..]),
     ] {
         let (status, message) = finds(&sidecar, arguments.clone(), headers).await;
         assert_eq!(
