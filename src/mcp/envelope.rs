@@ -151,9 +151,14 @@ fn envelope(message: &[u8]) -> Result<Envelope<'_>, Malformed> {
     }
 }
 
-/// A string, or a whole number that rmcp takes; the specification has no null ids.
+/// A string, or a whole number that rmcp takes; the specification has no null ids. A string may be JSON and still no
+/// text: half a surrogate pair.
 fn is_id(written: &str) -> bool {
-    written.starts_with('"') || written.parse::<i64>().is_ok()
+    if written.starts_with('"') {
+        serde_json::from_str::<Cow<'_, str>>(written).is_ok()
+    } else {
+        written.parse::<i64>().is_ok()
+    }
 }
 
 /// Parameters that are no object tell nothing; whoever decodes them refuses them.
@@ -223,6 +228,10 @@ mod tests {
             ),
             (
                 r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
+                Malformed::Id,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#,
                 Malformed::Id,
             ),
             ("[]", Malformed::BatchSize),

@@ -16,6 +16,8 @@ use serde_json::{json, value::RawValue};
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 pub(super) const INTERNAL: i32 = -32603;
+/// A header of 2026-07-28 is missing, or says something else than the body.
+pub(super) const HEADER_MISMATCH: i32 = -32020;
 
 /// What is answered: bytes or a stream of events.
 pub(super) type Answer = Response<BoxBody<Bytes, Infallible>>;

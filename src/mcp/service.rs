@@ -22,7 +22,7 @@ use super::{
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
     prepared, repeated,
-    response::{self, Answer, INVALID_REQUEST},
+    response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
 use crate::auth::Caller;
 
@@ -142,6 +142,10 @@ impl<H: HandlesMcp> McpService<H> {
         };
         match envelope::read(&body) {
             Ok(Posted::One(message)) => self.one(post, &message).await,
+            Ok(Posted::Batch(_)) if is_modern(&post.parts.headers) => {
+                let why = "this revision has no batches: send one message in each request";
+                response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why)
+            }
             Ok(Posted::Batch(messages)) => self.connections.takes_batch(post, messages).await,
             Err(why) => response::refusal(StatusCode::BAD_REQUEST, why.code(), &why.to_string()),
         }
@@ -151,9 +155,19 @@ impl<H: HandlesMcp> McpService<H> {
         let headers = &post.parts.headers;
         match message {
             Envelope::Request { method, id, traits }
-                if method == "initialize" && traits.shakes_hands =>
+                if method == "initialize"
+                    && (traits.shakes_hands || !speaks_modern(method, *traits, headers)) =>
             {
                 self.connections.shakes_hands(&post, id)
+            }
+            // Nothing says which revision; rmcp would take the first that had no header, and not know the method.
+            Envelope::Request { id, method, traits }
+                if is_of_modern(method)
+                    && !traits.names_version
+                    && !headers.contains_key(VERSION) =>
+            {
+                let why = format!("{method} needs the MCP-Protocol-Version header");
+                response::refusal_of(StatusCode::BAD_REQUEST, id, HEADER_MISMATCH, &why)
             }
             Envelope::Request { method, traits, .. }
             | Envelope::Notification { method, traits }
@@ -163,9 +177,9 @@ impl<H: HandlesMcp> McpService<H> {
                     return answer;
                 }
                 if method == LISTEN {
-                    return self.listen(post).await;
+                    return self.listen(post, message).await;
                 }
-                self.modern(post.parts, post.body.clone()).await
+                self.modern(post.parts, post.body.clone(), message).await
             }
             Envelope::Reply if is_modern(headers) => {
                 let why = "this revision has no replies: repeat the call with what was asked for";
@@ -176,12 +190,16 @@ impl<H: HandlesMcp> McpService<H> {
     }
 
     /// rmcp wants both media types named; clients that name one or none get what they can read of it.
-    async fn modern(&self, mut parts: Parts, body: Bytes) -> Answer {
+    async fn modern(&self, mut parts: Parts, body: Bytes, message: &Envelope<'_>) -> Answer {
         parts.headers.insert(ACCEPT, BOTH);
         repeated::write_alike(&self.handler, &mut parts.headers, &body);
         let request = Request::from_parts(parts, Full::new(body));
         let answer = self.modern.handle(request).await;
         let status = answer.status();
+        // The content is JSON, as has been seen: what rmcp says with this is that it cannot decode it.
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return unreadable(message);
+        }
         let is_text = !is_json(answer.headers());
         if (status.is_client_error() || status.is_server_error()) && is_text {
             return worded(answer).await;
@@ -190,7 +208,7 @@ impl<H: HandlesMcp> McpService<H> {
     }
 
     /// A stream that stays open takes a place, like one of a connection, until its body is gone.
-    async fn listen(&self, post: Post<'_>) -> Answer {
+    async fn listen(&self, post: Post<'_>, message: &Envelope<'_>) -> Answer {
         let place = match self.connections.place(post.caller) {
             Ok(place) => place,
             Err(too_many) => {
@@ -198,7 +216,7 @@ impl<H: HandlesMcp> McpService<H> {
                 return response::refusal(status, INVALID_REQUEST, &too_many.to_string());
             }
         };
-        let answer = self.modern(post.parts, post.body.clone()).await;
+        let answer = self.modern(post.parts, post.body.clone(), message).await;
         answer.map(|body| {
             let held = body.map_frame(move |frame| {
                 let _held = &place;
@@ -225,7 +243,12 @@ pub(super) fn is_modern(headers: &HeaderMap) -> bool {
 
 /// Point 8 of the protocol page's A.8.
 fn speaks_modern(method: &str, traits: Traits, headers: &HeaderMap) -> bool {
-    traits.names_version || is_modern(headers) || method == "server/discover" || method == LISTEN
+    traits.names_version || is_modern(headers) || is_of_modern(method)
+}
+
+/// Whether no revision with connections has this method.
+fn is_of_modern(method: &str) -> bool {
+    method == "server/discover" || method == LISTEN
 }
 
 /// Clients have to list both types; those that list one, `*/*` or nothing are served all the same.
@@ -264,6 +287,19 @@ fn accepts(headers: &HeaderMap) -> Accepts {
 fn not_acceptable(types: &str) -> Answer {
     let why = format!("Accept has to name {types}");
     response::refusal(StatusCode::NOT_ACCEPTABLE, INVALID_REQUEST, &why)
+}
+
+/// A JSON-RPC message whose parameters nobody can decode: too deep, or with a key twice.
+fn unreadable(message: &Envelope<'_>) -> Answer {
+    let status = StatusCode::BAD_REQUEST;
+    match message {
+        Envelope::Request { id, .. } => {
+            response::refusal_of(status, id, INVALID_PARAMS, "the request cannot be read")
+        }
+        Envelope::Notification { .. } | Envelope::Reply => {
+            response::refusal(status, INVALID_REQUEST, "the message cannot be read")
+        }
+    }
 }
 
 /// rmcp refuses some requests in plain text: the same words, as JSON-RPC.

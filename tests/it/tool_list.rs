@@ -195,6 +195,98 @@ async fn a_body_that_cannot_be_read_is_a_json_rpc_error_on_both_wires() {
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_can_decode_is_answered_under_its_id() {
+    let backend = FakeBackend::start();
+    let sidecar = Sidecar::before(&backend).await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let call = |arguments: &str, meta: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"mine","method":"tools/call","params":{{"name":"list_notes","arguments":{arguments}{meta}}}}}"#
+        )
+    };
+    let bodies = [
+        call(&format!(r#"{{"q":{deep}}}"#), ""),
+        call("{}", r#","_meta":{},"_meta":{}"#),
+        call(r#"{"q":"\ud800"}"#, ""),
+    ];
+    let alice = sidecar.alice();
+    let person = alice
+        .with("content-type", "application/json")
+        .with("accept", BOTH_TYPES)
+        .with("mcp-method", "tools/call")
+        .with("mcp-name", "list_notes")
+        .with("mcp-protocol-version", MODERN);
+    let connection = alice.connects().await;
+    let connected = connection
+        .person
+        .with("content-type", "application/json")
+        .with("accept", BOTH_TYPES);
+    for body in bodies {
+        let modern = person.sends("POST", "/mcp", &body).await;
+        assert_eq!(
+            (modern.status, modern.error_code()),
+            (400, -32602),
+            "{body}"
+        );
+        assert_eq!(modern.json()["id"], "mine");
+        let legacy = connected.sends("POST", "/mcp", &body).await;
+        assert_eq!(legacy.error_code(), -32602, "{body}");
+        assert_eq!(legacy.json()["id"], "mine");
+    }
+    assert!(backend.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_handshake_that_cannot_be_read_is_not_asked_for_a_connection() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let person = sidecar
+        .alice()
+        .without("mcp-protocol-version")
+        .with("content-type", "application/json")
+        .with("accept", BOTH_TYPES);
+    for params in ["", r#","params":{}"#, r#","params":{"capabilities":{}}"#] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize"{params}}}"#);
+        let answer = person.sends("POST", "/mcp", &body).await;
+        assert_eq!(
+            (answer.status, answer.error_code()),
+            (200, -32602),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_method_of_the_newest_revision_without_its_header_is_told_so() {
+    let sidecar = Sidecar::before(&FakeBackend::start()).await;
+    let person = sidecar
+        .alice()
+        .without("mcp-protocol-version")
+        .with("content-type", "application/json")
+        .with("accept", BOTH_TYPES);
+    for method in ["server/discover", "subscriptions/listen"] {
+        for params in ["", r#","params":{}"#] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#);
+            let answer = person.sends("POST", "/mcp", &body).await;
+            assert_eq!(
+                (answer.status, answer.error_code()),
+                (400, -32020),
+                "{body}"
+            );
+        }
+    }
+    let batch = person
+        .with("mcp-protocol-version", MODERN)
+        .sends(
+            "POST",
+            "/mcp",
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+        )
+        .await;
+    assert_eq!((batch.status, batch.error_code()), (400, -32600));
+    assert!(batch.body.contains("no batches"), "{batch:?}");
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_called_json_or_is_too_large_is_refused_by_its_status() {
     let sidecar = Sidecar::before(&FakeBackend::start()).await;
     let alice = sidecar.alice().with("accept", BOTH_TYPES);
