@@ -231,25 +231,29 @@ impl App {
         let verifier = Arc::clone(&self.core.verifier);
         tokio::spawn(async move { verifier.warm().await });
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
-        let checks = self.checks;
+        let checks = readiness::until_stopping(self.checks, shutdown.clone());
         let health: Answer =
             Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
-        let ops = tokio::spawn(server::accept(self.ops.listener, health, stop.clone()));
+        // To the end: whoever sends calls here must be able to read that we are stopping.
+        let always = CancellationToken::new();
+        let ops = tokio::spawn(server::accept(self.ops.listener, health, always));
         let public = tokio::spawn(server::accept(self.public.listener, answer, stop.clone()));
         shutdown.requested().await;
         stop.cancel();
-        ops.abort();
         reloads.abort();
         // First, so that whoever waits for news can go elsewhere while the calls finish.
         self.core.calls.leaving().cancel();
         let Ok(open) = public.await else {
+            ops.abort();
             return false;
         };
         let orderly = wind_down(open, &self.core.running, &self.streams, grace);
-        tokio::select! {
+        let finished = tokio::select! {
             finished = orderly => finished,
             () = shutdown.forced() => false,
-        }
+        };
+        ops.abort();
+        finished
     }
 
     /// What answers on the public port.

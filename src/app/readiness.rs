@@ -1,7 +1,7 @@
 //! Whether a call would succeed now: a backend that listens, keys to recognize callers with, clocks that agree. In: the
 //! parts that `app` made. Out: [`Checks`], which the operations port asks for each `/readyz`. Addresses are never said.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 use url::Url;
@@ -13,6 +13,7 @@ use crate::{
     mcp::Calls,
     reload,
     server::health::{Check, Checks},
+    shutdown::Shutdown,
 };
 
 /// What is looked at.
@@ -64,6 +65,21 @@ impl Readiness {
         checks.extend(catalogue_check(&self.reload.borrow(), generation));
         checks
     }
+}
+
+/// What `checks` say, until somebody asks to stop: from then on that alone is said, and nothing is looked at.
+pub(super) fn until_stopping(checks: Checks, shutdown: Shutdown) -> Checks {
+    Arc::new(move || {
+        if !shutdown.is_requested() {
+            return checks();
+        }
+        let stopping = Check {
+            name: "process",
+            trouble: Some("stopping".to_owned()),
+            remark: None,
+        };
+        Box::pin(ready(vec![stopping]))
+    })
 }
 
 /// A line where the clocks differ. Who signs nothing loses no call by it.

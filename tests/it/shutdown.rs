@@ -113,7 +113,25 @@ async fn a_second_wish_does_not_wait_for_a_call_that_hangs() {
 }
 
 #[tokio::test]
-async fn health_is_no_longer_answered() {
+async fn a_sidecar_that_finishes_a_call_is_alive_and_not_ready() {
+    let backend = sandbox().await;
+    let sidecar = Sidecar::before(&backend).await;
+    let ops = Person::at(&sidecar.ops_url);
+    assert_eq!(ops.gets("/readyz").await.status, 200);
+    let hold = backend.faults().hold(Requests::Entities, Moment::Arrival);
+    let call = sidecar.alice().begins("list_notes", json!({})).await;
+    in_time(hold.reached(1)).await;
+    sidecar.shutdown.request();
+    let ready = ops.gets("/readyz").await;
+    assert_eq!((ready.status, &*ready.body), (503, "process: stopping\n"));
+    assert_eq!(ops.gets("/healthz").await.status, 200);
+    hold.release();
+    assert!(call.answer().await.starts_with("HTTP/1.1 200"));
+    assert!(sidecar.ended().await);
+}
+
+#[tokio::test]
+async fn health_is_no_longer_answered_at_the_end() {
     let sidecar = Sidecar::before(&FakeBackend::start()).await;
     let ops = Person::at(&sidecar.ops_url);
     assert_eq!(ops.gets("/healthz").await.status, 200);
