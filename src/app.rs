@@ -434,6 +434,7 @@ fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
             connect: backend.connect_timeout,
             request: backend.request_timeout,
         },
+        call_timeout: backend.call_timeout,
         max_response_bytes: backend.max_response_bytes,
         now: clock::unix_now,
     })

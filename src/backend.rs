@@ -10,6 +10,7 @@
 pub mod address;
 pub mod clock_skew;
 pub mod correlation;
+pub mod deadline;
 pub mod error;
 pub mod rejection;
 pub mod reply;
@@ -29,7 +30,8 @@ use crate::{catalogue::Plan, identity::Identity, outgoing};
 pub use address::{BackendUrl, InvalidBackendUrl};
 pub use clock_skew::ClockSkew;
 pub use correlation::CorrelationId;
-pub use error::{BackendError, BodyProblem, Stage};
+pub use deadline::Deadline;
+pub use error::{BackendError, BodyProblem, Limited, Stage};
 pub use rejection::Rejection;
 pub use reply::{Reply, ReplyBody};
 pub use session::Session;
@@ -41,6 +43,8 @@ pub struct BackendSettings {
     pub base: BackendUrl,
     /// How long one request may take.
     pub timeouts: outgoing::Timeouts,
+    /// How long one call may take, all its requests and waits together.
+    pub call_timeout: Duration,
     /// How large one answer may be.
     pub max_response_bytes: usize,
     /// The Unix time, asked for each request (signatures, `Retry-After` dates): `clock::unix_now` but in tests.
@@ -81,6 +85,12 @@ impl Backend {
         Arc::clone(&self.clock_skew)
     }
 
+    /// The end of a call that begins now.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.call_timeout)
+    }
+
     /// One call: a session, the request, the answer; once more with a fresh session when the first was stale.
     ///
     /// Dropping the future aborts the request, not what the backend already does with it: whoever calls this for a
@@ -93,12 +103,14 @@ impl Backend {
         identity: &Identity,
         plan: &Plan,
         correlation: CorrelationId,
+        deadline: Deadline,
     ) -> Result<Reply, BackendError> {
-        let session = self.session_for(identity, plan, correlation).await?;
+        let session = self.session_for(identity, plan, correlation, deadline);
+        let session = session.await?;
         match session.send(plan).await {
             Err(BackendError::Stale(_)) => {
-                let fresh = self.session_for(identity, plan, correlation).await?;
-                fresh.send(plan).await
+                let fresh = self.session_for(identity, plan, correlation, deadline);
+                fresh.await?.send(plan).await
             }
             answer => answer,
         }
@@ -114,11 +126,13 @@ impl Backend {
         identity: &'a Identity,
         plan: &'a Plan,
         correlation: CorrelationId,
+        deadline: Deadline,
     ) -> Result<Session<'a>, BackendError> {
         let wire = wire::Wire {
             backend: self,
             identity,
             correlation,
+            deadline,
         };
         match &plan.session {
             Some(recipe) => Session::open(wire, recipe).await,

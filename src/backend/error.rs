@@ -19,6 +19,17 @@ pub enum Stage {
     Closing,
 }
 
+/// Which of our limits ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Until a connection stands.
+    Connecting,
+    /// Until the answer to one request is read.
+    Request,
+    /// The whole call, with everything that it waited for.
+    Call,
+}
+
 /// Why a call brought no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -31,11 +42,13 @@ pub enum BackendError {
         source: reqwest::Error,
     },
     /// No whole answer in time.
-    #[error("no whole answer from the backend within {after:?} while {stage}")]
+    #[error("no whole answer from the backend within {after:?} ({limit}) while {stage}")]
     TimedOut {
         /// Which request.
         stage: Stage,
-        /// The limit that ran out.
+        /// Which limit ran out.
+        limit: Limited,
+        /// How long that limit is.
         after: Duration,
         /// Whether the backend may have this request: false while the connection did not stand.
         sent: bool,
@@ -155,6 +168,16 @@ impl fmt::Display for Stage {
             Self::Opening => "opening a session",
             Self::Request => "sending the call",
             Self::Closing => "closing the session",
+        })
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "to connect",
+            Self::Request => "for one request",
+            Self::Call => "for the whole call",
         })
     }
 }

@@ -75,6 +75,7 @@ fn settings(address: SocketAddr) -> BackendSettings {
             connect: Duration::from_secs(5),
             request: Duration::from_secs(20),
         },
+        call_timeout: Duration::from_secs(30),
         max_response_bytes: 1024 * 1024,
         now: ticking,
     }
@@ -131,9 +132,9 @@ fn writing() -> Plan {
 /// One call by alice against a backend with these settings.
 async fn call(settings: BackendSettings, plan: &Plan) -> Result<Reply, BackendError> {
     let identity = alice().await;
-    backend(settings)
-        .call(&identity, plan, CorrelationId::random())
-        .await
+    let backend = backend(settings);
+    let (correlation, deadline) = (CorrelationId::random(), backend.deadline());
+    backend.call(&identity, plan, correlation, deadline).await
 }
 
 fn rejection(outcome: Result<Reply, BackendError>) -> Rejection {

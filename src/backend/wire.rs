@@ -10,11 +10,13 @@ use http::{
     },
 };
 use reqwest::{Request, Response};
+use tokio::time::Instant;
 
 use super::{
     Backend,
     correlation::CorrelationId,
-    error::{BackendError, Stage},
+    deadline::Deadline,
+    error::{BackendError, Limited, Stage},
     rejection::Rejection,
 };
 use crate::{
@@ -45,6 +47,7 @@ pub(super) struct Wire<'a> {
     pub(super) backend: &'a Backend,
     pub(super) identity: &'a Identity,
     pub(super) correlation: CorrelationId,
+    pub(super) deadline: Deadline,
 }
 
 /// One request, before its headers are complete.
@@ -61,7 +64,12 @@ impl Wire<'_> {
     /// Sends one request; the answer's head is here, its body is not.
     pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Response, BackendError> {
         let stage = draft.stage;
-        let request = self.request(draft)?;
+        let mut request = self.request(draft)?;
+        // Ends with the call, where that is sooner than the request's own limit.
+        let left = self.deadline.left();
+        if left < self.backend.settings.timeouts.request {
+            *request.timeout_mut() = Some(left);
+        }
         let now = self.backend.settings.now;
         let asked = now();
         let sending = self.backend.client.execute(request).await;
@@ -125,17 +133,26 @@ impl Wire<'_> {
     /// Tells failures apart by whether the backend may have the request.
     pub(super) fn failure(&self, stage: Stage, error: reqwest::Error) -> BackendError {
         let timeouts = self.backend.settings.timeouts;
+        let whole = self.deadline.whole();
+        // The call's end is what cut the request short, if there is nothing left of it.
+        let (limit, after) = if self.deadline.ends() <= Instant::now() {
+            (Limited::Call, whole)
+        } else {
+            (Limited::Request, timeouts.request)
+        };
         let source = error.without_url();
         match (source.is_timeout(), source.is_connect()) {
-            (true, true) => BackendError::TimedOut {
+            (true, true) if timeouts.connect < after => BackendError::TimedOut {
                 stage,
-                after: timeouts.connect.min(timeouts.request),
+                limit: Limited::Connecting,
+                after: timeouts.connect,
                 sent: false,
             },
-            (true, false) => BackendError::TimedOut {
+            (true, connecting) => BackendError::TimedOut {
                 stage,
-                after: timeouts.request,
-                sent: true,
+                limit,
+                after,
+                sent: !connecting,
             },
             (false, true) => BackendError::Unreachable { stage, source },
             (false, false) => BackendError::Broken { stage, source },

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    backend::{Backend, BackendError, CorrelationId, Reply},
+    backend::{Backend, BackendError, CorrelationId, Deadline, Reply},
     catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
     identity::{Identities, Identity, IdentityError, TenantId},
 };
@@ -72,6 +72,8 @@ pub(super) enum CallError {
     },
     #[error("the backend's answer is no {0}")]
     Misshapen(&'static str),
+    #[error("the call's {0:?} passed before anything was sent")]
+    OutOfTime(Duration),
     #[error("the client's limit of {:?} has passed", .0.after)]
     Late(Limit),
 }
@@ -273,16 +275,20 @@ impl Calls {
         line: &mut Line,
     ) -> Result<Value, CallError> {
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
+        let deadline = self.backend.deadline();
+        let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
         let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
-        let identity = within(limit, self.identities.of(caller)).await??;
+        let identity = timeout_at(deadline.ends(), self.identities.of(caller));
+        let identity = within(limit, identity).await?;
+        let identity = identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??;
         line.tenant = Some(identity.tenant().clone());
         if let Some(limit) = limit
             && !limit.may_send()
         {
             return Err(CallError::Late(limit.clone()));
         }
-        let sending = self.sent(&identity, &plan, line.correlation);
+        let sending = self.sent(&identity, &plan, line.correlation, deadline);
         let reply = match tool.effect {
             Effect::Read => within(limit, sending).await?,
             // Once it is sent, nothing stops it.
@@ -304,12 +310,14 @@ impl Calls {
         identity: &Identity,
         plan: &Plan,
         correlation: CorrelationId,
+        deadline: Deadline,
     ) -> Result<Reply, CallError> {
-        let mut reply = self.backend.call(identity, plan, correlation).await;
+        let backend = &self.backend;
+        let mut reply = backend.call(identity, plan, correlation, deadline).await;
         if reply.as_ref().is_err_and(BackendError::refuses_token)
             && let Some(renewed) = self.identities.renewed(identity).await?
         {
-            reply = self.backend.call(&renewed, plan, correlation).await;
+            reply = backend.call(&renewed, plan, correlation, deadline).await;
         }
         reply.map_err(|source| CallError::Backend {
             may_have_written: source.may_have_written(plan),

@@ -71,6 +71,11 @@ impl Limit {
         sleep_until(self.ends).await;
     }
 
+    /// When it passes.
+    pub(super) fn ends(&self) -> Instant {
+        self.ends
+    }
+
     /// The backend is asked from now on, unless the call was given up before.
     pub(super) fn may_send(&self) -> bool {
         let entered = self.enter(SENDING);

@@ -15,7 +15,7 @@ use super::{
     outcome::{Code, Failure},
 };
 use crate::{
-    backend::{BackendError, CorrelationId, ReplyBody, Stage},
+    backend::{BackendError, CorrelationId, Limited, ReplyBody, Stage},
     catalogue::{ArgumentErrors, Effect, ResultShape, Tool},
 };
 
@@ -93,6 +93,17 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
             source,
             may_have_written,
         } => backend(tool, source, *may_have_written),
+        CallError::OutOfTime(after) => Failure {
+            retryable: true,
+            ..plain(
+                Code::Timeout,
+                format!(
+                    "{} timed out after {} before it was sent to the backend: finding out who calls took too long",
+                    tool.name,
+                    spelled(*after)
+                ),
+            )
+        },
         CallError::Late(limit) => out_of_time(tool, limit, false),
     };
     Failure {
@@ -171,10 +182,18 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
             unavailable("the backend cannot be reached right now: try again shortly")
         }
         BackendError::Broken { .. } => unavailable("the connection to the backend broke"),
-        BackendError::TimedOut { after, stage, .. } => Failure {
-            retryable: !may_have_written,
-            ..plain(Code::Timeout, timed_out(tool, *after, *stage, doubt))
-        },
+        BackendError::TimedOut {
+            stage,
+            limit,
+            after,
+            ..
+        } => {
+            let words = timed_out(tool, (*limit, *after), *stage);
+            Failure {
+                retryable: !may_have_written,
+                ..plain(Code::Timeout, format!("{words}{doubt}"))
+            }
+        }
         BackendError::Unreadable { status, .. } => Failure {
             status: Some(*status),
             ..unavailable("the backend's answer could not be read (cut short, or not JSON)")
@@ -225,13 +244,19 @@ fn doubt(tool: &Tool, may_have_written: bool) -> &'static str {
     }
 }
 
-fn timed_out(tool: &Tool, after: Duration, stage: Stage, doubt: &str) -> String {
-    let doing = match stage {
-        Stage::Opening => " to open a session",
-        Stage::Request | Stage::Closing => "",
+/// Says which limit it was, and how long that is.
+fn timed_out(tool: &Tool, (limit, after): (Limited, Duration), stage: Stage) -> String {
+    let waiting = match (limit, stage) {
+        (Limited::Connecting, _) => "connecting to the backend",
+        (_, Stage::Opening) => "waiting for the backend to open a session",
+        (_, Stage::Request | Stage::Closing) => "waiting for the backend",
+    };
+    let whole = match limit {
+        Limited::Connecting | Limited::Request => "",
+        Limited::Call => ", the most that one call may take,",
     };
     let (name, after) = (&tool.name, spelled(after));
-    format!("{name} timed out after {after} waiting for the backend{doing}{doubt}")
+    format!("{name} timed out after {after}{whole} {waiting}")
 }
 
 /// `30 s`, `500 ms`.

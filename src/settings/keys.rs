@@ -73,6 +73,7 @@ keys! {
     BACKEND_URL = "backend.url", Some("http://127.0.0.1:8080"), ["TOOLBRIDGE_GO_API_BASE_URL"];
     BACKEND_CONNECT_TIMEOUT = "backend.connect_timeout", Some("2s"), [];
     BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
+    BACKEND_CALL_TIMEOUT = "backend.call_timeout", Some("55s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
     CATALOGUE_FILE = "catalogue.file", None, [];
     CATALOGUE_WATCH = "catalogue.watch", Some("true"), [];

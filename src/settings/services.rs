@@ -49,6 +49,8 @@ pub struct BackendSettings {
     pub connect_timeout: Duration,
     /// Until an answer is read.
     pub request_timeout: Duration,
+    /// Until a call is over, with everything that it waits for.
+    pub call_timeout: Duration,
     /// Longest answer in bytes.
     pub max_response_bytes: usize,
 }
@@ -106,12 +108,14 @@ impl BackendSettings {
         let bounds = SHORTEST_TIMEOUT..=LONGEST_TIMEOUT;
         let url = reader.text(&keys::BACKEND_URL, parse::url);
         let connect_timeout = reader.duration(&keys::BACKEND_CONNECT_TIMEOUT, bounds.clone());
-        let request_timeout = reader.duration(&keys::BACKEND_REQUEST_TIMEOUT, bounds);
+        let request_timeout = reader.duration(&keys::BACKEND_REQUEST_TIMEOUT, bounds.clone());
+        let call_timeout = reader.duration(&keys::BACKEND_CALL_TIMEOUT, bounds);
         let max_response_bytes = reader.scalar(&keys::BACKEND_MAX_RESPONSE_BYTES, parse::bytes);
         Some(Self {
             url: url?,
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
+            call_timeout: call_timeout?,
             max_response_bytes: max_response_bytes?,
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::{
-    super::{BackendError, BackendSettings, Stage},
+    super::{BackendError, BackendSettings, Limited, Stage},
     call,
     fake::{Answer, Fake, Script},
     impatient, reading, settings, writing,
@@ -64,6 +64,22 @@ async fn silence_at_the_opening_ends_in_time_and_nothing_was_sent() {
         "{error:?}"
     );
     assert_eq!(fake.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn the_end_of_the_call_ends_its_requests() {
+    let fake = Fake::start().await;
+    fake.answers_with(Answer::script(200, Script::Silence));
+    let short = Duration::from_millis(250);
+    let call_timeout = BackendSettings {
+        call_timeout: short,
+        ..settings(fake.address)
+    };
+    let error = call(call_timeout, &reading()).await.unwrap_err();
+    assert!(
+        matches!(error, BackendError::TimedOut { limit: Limited::Call, after, .. } if after == short),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

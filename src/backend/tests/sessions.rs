@@ -21,7 +21,7 @@ async fn a_call_opens_a_session_and_sends_one_request() {
     let (identity, correlation) = (alice().await, CorrelationId::random());
     let backend = backend(settings(fake.address));
     let reply = backend
-        .call(&identity, &writing(), correlation)
+        .call(&identity, &writing(), correlation, backend.deadline())
         .await
         .unwrap();
     assert_eq!(reply.status, 200);
@@ -62,7 +62,14 @@ async fn every_call_has_a_session_of_its_own() {
     let fake = Fake::start().await;
     let (identity, backend) = (alice().await, backend(settings(fake.address)));
     let plan = reading();
-    let calls = (0..20).map(|_| backend.call(&identity, &plan, CorrelationId::random()));
+    let calls = (0..20).map(|_| {
+        backend.call(
+            &identity,
+            &plan,
+            CorrelationId::random(),
+            backend.deadline(),
+        )
+    });
     for outcome in futures_util::future::join_all(calls).await {
         outcome.unwrap();
     }
@@ -217,7 +224,12 @@ async fn a_session_is_closed_after_the_call_however_it_ended() {
         let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
         let identity = alice().await;
         let outcome = backend
-            .call(&identity, &closing(), CorrelationId::random())
+            .call(
+                &identity,
+                &closing(),
+                CorrelationId::random(),
+                backend.deadline(),
+            )
             .await;
         assert_eq!(outcome.is_ok(), status == 200);
         closings.close();
@@ -237,7 +249,12 @@ async fn a_session_is_closed_when_the_caller_gives_up() {
     let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
     let (identity, plan) = (alice().await, closing());
     {
-        let mut call = std::pin::pin!(backend.call(&identity, &plan, CorrelationId::random()));
+        let mut call = std::pin::pin!(backend.call(
+            &identity,
+            &plan,
+            CorrelationId::random(),
+            backend.deadline()
+        ));
         for _ in 0..2 {
             tokio::select! {
                 outcome = &mut call => panic!("{outcome:?}"),
@@ -256,7 +273,12 @@ async fn a_session_and_a_reply_print_no_secret() {
     let (identity, backend) = (alice().await, backend(settings(fake.address)));
     let plan = reading();
     let session = backend
-        .session_for(&identity, &plan, CorrelationId::random())
+        .session_for(
+            &identity,
+            &plan,
+            CorrelationId::random(),
+            backend.deadline(),
+        )
         .await
         .unwrap();
     let shown = format!("{session:?}");

@@ -33,6 +33,7 @@ fn service() -> SseService<Handler> {
             connect: MINUTE,
             request: MINUTE,
         },
+        call_timeout: MINUTE,
         max_response_bytes: 1024,
         now: || Duration::ZERO,
     };
