@@ -14,7 +14,9 @@ use url::Url;
 
 use crate::{
     auth::{KeyError, Verifier},
-    backend::{Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl},
+    backend::{
+        Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl, RetrySettings, retry,
+    },
     catalogue::{Catalogue, Problems},
     clock,
     identity::{
@@ -435,6 +437,10 @@ fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
             request: backend.request_timeout,
         },
         call_timeout: backend.call_timeout,
+        retry: RetrySettings {
+            base: backend.retry_base,
+            dice: retry::dice,
+        },
         max_response_bytes: backend.max_response_bytes,
         now: clock::unix_now,
     })

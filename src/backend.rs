@@ -1,8 +1,8 @@
 //! The REST backend beside us: an identity and a plan go in, a reply or an error comes out.
 //!
-//! One call is a straight line: open a session, send one request with it, read the answer. A session serves one call
-//! and is moved into [`Session::send`]. Nothing is repeated, but for a call the backend refused because its session
-//! was stale: that one never reached a handler (contract §1.2) and is made once more with a fresh session.
+//! One try is a straight line: open a session, send one request with it, read the answer. A session serves one try and
+//! is moved into [`Session::send`]. What fails is tried again as [`retry`] says, each time with a fresh session and
+//! within the call's [`Deadline`].
 //!
 //! No function here takes a header of a client: the headers of each request are written from nothing (identity,
 //! session, plan, correlation id), so there is no way for a client's header to reach the backend.
@@ -16,6 +16,8 @@ pub mod rejection;
 pub mod reply;
 pub mod session;
 
+mod queue;
+pub mod retry;
 mod sanitize;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub use deadline::Deadline;
 pub use error::{BackendError, BodyProblem, Limited, Stage};
 pub use rejection::Rejection;
 pub use reply::{Reply, ReplyBody};
+pub use retry::RetrySettings;
 pub use session::Session;
 
 /// What a backend is to us.
@@ -45,6 +48,8 @@ pub struct BackendSettings {
     pub timeouts: outgoing::Timeouts,
     /// How long one call may take, all its requests and waits together.
     pub call_timeout: Duration,
+    /// How failed tries are spread.
+    pub retry: RetrySettings,
     /// How large one answer may be.
     pub max_response_bytes: usize,
     /// The Unix time, asked for each request (signatures, `Retry-After` dates): `clock::unix_now` but in tests.
@@ -57,6 +62,7 @@ pub struct Backend {
     settings: BackendSettings,
     closings: TaskTracker,
     clock_skew: Arc<ClockSkew>,
+    queues: queue::Queues,
 }
 
 impl Backend {
@@ -70,6 +76,7 @@ impl Backend {
             settings,
             closings,
             clock_skew: Arc::default(),
+            queues: queue::Queues::default(),
         })
     }
 
@@ -91,29 +98,31 @@ impl Backend {
         Deadline::after(self.settings.call_timeout)
     }
 
-    /// One call: a session, the request, the answer; once more with a fresh session when the first was stale.
+    /// One call: a session, the request, the answer; again with a fresh session where that is safe and may help.
     ///
     /// Dropping the future aborts the request, not what the backend already does with it: whoever calls this for a
     /// plan that writes must let it run to its end.
     ///
     /// # Errors
     /// Every [`BackendError`].
-    pub async fn call(
-        &self,
-        identity: &Identity,
-        plan: &Plan,
+    pub async fn call<'a>(
+        &'a self,
+        identity: &'a Identity,
+        plan: &'a Plan,
         correlation: CorrelationId,
         deadline: Deadline,
     ) -> Result<Reply, BackendError> {
-        let session = self.session_for(identity, plan, correlation, deadline);
-        let session = session.await?;
-        match session.send(plan).await {
-            Err(BackendError::Stale(_)) => {
-                let fresh = self.session_for(identity, plan, correlation, deadline);
-                fresh.await?.send(plan).await
-            }
-            answer => answer,
-        }
+        let tries = retry::Tries {
+            settings: self.settings.retry,
+            deadline,
+            plan,
+            done: retry::Done::default(),
+        };
+        let caller = identity.caller();
+        let queue = self.queues.of(caller.issuer(), caller.subject());
+        let open = || self.session_for(identity, plan, correlation, deadline);
+        let send = |session: Session<'a>| session.send(plan);
+        tries.run(&queue, open, send).await
     }
 
     /// A session for one call of `plan`. Where the plan needs none, nothing is asked of the backend.

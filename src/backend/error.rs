@@ -75,6 +75,12 @@ pub enum BackendError {
     /// The backend took this session for a stale one, though it was just opened. The call reached no handler.
     #[error("the backend refused a fresh session as stale ({0})")]
     Stale(Rejection),
+    /// The person's other calls wait for the backend already, and this one's turn did not come in time. Nothing was sent.
+    #[error("too many calls of this person wait for the backend")]
+    Crowded {
+        /// Seconds after which the others are through, by estimate.
+        retry_after: u64,
+    },
     /// The backend said no to the call.
     #[error("the backend rejected the call ({0})")]
     Rejected(Rejection),
@@ -156,6 +162,7 @@ impl BackendError {
             Self::Unreachable { .. }
             | Self::SessionRefused(_)
             | Self::SessionUnusable { .. }
+            | Self::Crowded { .. }
             | Self::Stale(_)
             | Self::UnsafeTarget { .. } => false,
         }

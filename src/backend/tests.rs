@@ -18,7 +18,9 @@ use http::{HeaderMap, Method};
 use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
-use super::{Backend, BackendError, BackendSettings, CorrelationId, Rejection, Reply};
+use super::{
+    Backend, BackendError, BackendSettings, CorrelationId, Rejection, Reply, RetrySettings,
+};
 use crate::{
     auth::Caller,
     catalogue::{Effect, Plan, SessionClose, SessionRecipe},
@@ -76,6 +78,10 @@ fn settings(address: SocketAddr) -> BackendSettings {
             request: Duration::from_secs(20),
         },
         call_timeout: Duration::from_secs(30),
+        retry: RetrySettings {
+            base: Duration::from_millis(1),
+            dice: || 0.5,
+        },
         max_response_bytes: 1024 * 1024,
         now: ticking,
     }
@@ -126,6 +132,16 @@ fn writing() -> Plan {
         body: Some(br#"{"title":"t"}"#.to_vec()),
         effect: Effect::Write,
         ..reading()
+    }
+}
+
+/// A write that nobody may repeat.
+fn posting() -> Plan {
+    Plan {
+        method: Method::POST,
+        target: "/v1/notes".to_owned(),
+        headers: HeaderMap::new(),
+        ..writing()
     }
 }
 

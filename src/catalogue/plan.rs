@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header::IF_MATCH};
 
 use super::session::SessionRecipe;
 
@@ -12,7 +12,7 @@ use super::session::SessionRecipe;
 pub enum Effect {
     /// Reads only: may be repeated and may be abandoned.
     Read,
-    /// Writes: once sent it runs to its end, and it is not repeated.
+    /// Writes: once sent it runs to its end; see [`Plan::may_be_repeated`].
     Write,
 }
 
@@ -33,4 +33,17 @@ pub struct Plan {
     pub session: Option<Arc<SessionRecipe>>,
     /// The statuses that mean success.
     pub success: Arc<[u16]>,
+}
+
+impl Plan {
+    /// Whether doing it twice is doing it once: what only reads, PUT and DELETE (RFC 9110 §9.2.2), and a PATCH that names
+    /// the version it changes. Any other write may have to be repeated only by whoever knows that it did not arrive.
+    #[must_use]
+    pub fn may_be_repeated(&self) -> bool {
+        match self.method {
+            Method::PUT | Method::DELETE => true,
+            Method::PATCH => self.effect == Effect::Read || self.headers.contains_key(IF_MATCH),
+            _ => self.effect == Effect::Read,
+        }
+    }
 }

@@ -360,6 +360,7 @@ fn refuses_tenant(error: &BackendError) -> bool {
         | BackendError::TooLarge { .. }
         | BackendError::Redirected { .. }
         | BackendError::SessionUnusable { .. }
+        | BackendError::Crowded { .. }
         | BackendError::UnsafeTarget { .. } => false,
     }
 }

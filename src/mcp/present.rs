@@ -187,13 +187,13 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
             limit,
             after,
             ..
-        } => {
-            let words = timed_out(tool, (*limit, *after), *stage);
-            Failure {
-                retryable: !may_have_written,
-                ..plain(Code::Timeout, format!("{words}{doubt}"))
-            }
-        }
+        } => Failure {
+            retryable: !may_have_written,
+            ..plain(
+                Code::Timeout,
+                timed_out(tool, (*limit, *after), *stage) + doubt,
+            )
+        },
         BackendError::Unreadable { status, .. } => Failure {
             status: Some(*status),
             ..unavailable("the backend's answer could not be read (cut short, or not JSON)")
@@ -204,15 +204,8 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
                 "the backend's answer is larger than {limit} bytes: ask for less, such as a smaller limit{doubt}"
             ),
         ),
-        BackendError::Redirected { status, .. } => Failure {
-            status: Some(*status),
-            ..plain(
-                Code::BackendRejected,
-                format!(
-                    "the backend answered with a redirect (HTTP {status}), which is never followed: the operator has to correct the backend's address{doubt}"
-                ),
-            )
-        },
+        BackendError::Redirected { status, .. } => redirected(*status, doubt),
+        BackendError::Crowded { retry_after } => crowded(tool, *retry_after),
         BackendError::SessionUnusable { .. } => plain(
             Code::Internal,
             format!(
@@ -230,6 +223,34 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
             refused::refused(tool, rejection, "; nothing was sent")
         }
         BackendError::Rejected(rejection) => refused::refused(tool, rejection, doubt),
+    }
+}
+
+/// The person's own calls are in the way.
+fn crowded(tool: &Tool, retry_after: u64) -> Failure {
+    let name = &tool.name;
+    Failure {
+        retryable: true,
+        retry_after: Some(retry_after),
+        ..plain(
+            Code::RateLimited,
+            format!(
+                "too many calls of yours wait for the backend: {name} was not sent, try again in {retry_after} s"
+            ),
+        )
+    }
+}
+
+/// A redirect is an operator's matter.
+fn redirected(status: u16, doubt: &str) -> Failure {
+    Failure {
+        status: Some(status),
+        ..plain(
+            Code::BackendRejected,
+            format!(
+                "the backend answered with a redirect (HTTP {status}), which is never followed: the operator has to correct the backend's address{doubt}"
+            ),
+        )
     }
 }
 

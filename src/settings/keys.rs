@@ -75,6 +75,7 @@ keys! {
     BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
     BACKEND_CALL_TIMEOUT = "backend.call_timeout", Some("55s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
+    BACKEND_RETRY_BASE = "backend.retry.base", Some("1s"), [];
     CATALOGUE_FILE = "catalogue.file", None, [];
     CATALOGUE_WATCH = "catalogue.watch", Some("true"), [];
     AUTH_MODE = "auth.mode", Some("jwt"), [];

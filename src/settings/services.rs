@@ -51,6 +51,8 @@ pub struct BackendSettings {
     pub request_timeout: Duration,
     /// Until a call is over, with everything that it waits for.
     pub call_timeout: Duration,
+    /// The wait before the second try.
+    pub retry_base: Duration,
     /// Longest answer in bytes.
     pub max_response_bytes: usize,
 }
@@ -66,6 +68,7 @@ pub enum CatalogueSource {
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+const LONGEST_RETRY_BASE: Duration = Duration::from_secs(60);
 
 impl ServerSettings {
     pub(super) fn read(reader: &mut Reader, stage: Stage) -> Option<Self> {
@@ -110,12 +113,15 @@ impl BackendSettings {
         let connect_timeout = reader.duration(&keys::BACKEND_CONNECT_TIMEOUT, bounds.clone());
         let request_timeout = reader.duration(&keys::BACKEND_REQUEST_TIMEOUT, bounds.clone());
         let call_timeout = reader.duration(&keys::BACKEND_CALL_TIMEOUT, bounds);
+        let bounds = SHORTEST_TIMEOUT..=LONGEST_RETRY_BASE;
+        let retry_base = reader.duration(&keys::BACKEND_RETRY_BASE, bounds);
         let max_response_bytes = reader.scalar(&keys::BACKEND_MAX_RESPONSE_BYTES, parse::bytes);
         Some(Self {
             url: url?,
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
             call_timeout: call_timeout?,
+            retry_base: retry_base?,
             max_response_bytes: max_response_bytes?,
         })
     }

@@ -90,6 +90,7 @@ impl Setup {
             .set("auth.issuer", ISSUER)
             .set("auth.audience", AUDIENCE)
             .set("tenant.id", TENANT)
+            .set("backend.retry.base", "1ms")
     }
 
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {

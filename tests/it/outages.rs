@@ -265,6 +265,31 @@ async fn a_conflict_that_is_about_no_epoch_is_not_tried_again() {
 }
 
 #[tokio::test]
+async fn a_read_is_tried_four_times_and_a_create_that_may_have_arrived_once() {
+    let backend = FakeBackend::start();
+    let sidecar = Sidecar::before(&backend).await;
+    let alice = sidecar.alice();
+    backend.does(Script::with(503, &[], ""));
+    for (tool, arguments, requests) in [
+        ("get_note", note(), 8),
+        ("delete_note", note(), 8),
+        ("create_note", json!({ "title": "a", "content": "b" }), 2),
+    ] {
+        let ended = alice.calls(tool, arguments).await;
+        assert_eq!(code_without_address(&ended), "BACKEND_UNAVAILABLE");
+        // A session for each try.
+        assert_eq!(backend.take_seen().len(), requests, "{tool}");
+    }
+    // Without a session nothing arrives, so that a create is tried again too.
+    backend.recovers();
+    backend.opens_sessions_with(Script::with(503, &[], ""));
+    let create = json!({ "title": "a", "content": "b" });
+    let ended = alice.calls("create_note", create).await;
+    assert_eq!(code_without_address(&ended), "BACKEND_UNAVAILABLE");
+    assert_eq!(backend.take_seen().len(), 4);
+}
+
+#[tokio::test]
 async fn readiness_says_that_the_backend_is_away_and_liveness_does_not_mind() {
     let down = Down::new();
     let setup = Setup::before(&down);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     canonical_calls::{NOTE, canonical_calls},
     harness::{
-        FakeBackend, Person, Script, Sidecar, TENANT, fake_backend::Seen, sandbox, shipped,
+        FakeBackend, Person, Script, Setup, Sidecar, TENANT, fake_backend::Seen, sandbox, shipped,
         token_for,
     },
 };
@@ -239,7 +239,9 @@ async fn the_forty_requests_are_those_of_the_golden_file() {
 /// What becomes of these answers of the backend, a line each: `status: code status retryable retry_after_s`.
 async fn verdicts(tool: &str, scripts: impl IntoIterator<Item = (u16, Script)>) -> String {
     let backend = FakeBackend::start();
-    let alice = Sidecar::before(&backend).await.alice();
+    // Shorter than any wait that a script asks for: nothing is slept, the failure is the answer.
+    let setup = Setup::before(&backend).set("backend.call_timeout", "15s");
+    let alice = setup.start().await.alice();
     let mut table = String::new();
     for (status, script) in scripts {
         backend.does(script);

@@ -1,6 +1,6 @@
 //! What becomes of answers: successes with odd bodies, and every way to say no.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -9,7 +9,7 @@ use super::{
     },
     call,
     fake::{Answer, Fake, Script},
-    reading, rejection, settings, writing,
+    posting, reading, rejection, settings, writing,
 };
 use crate::catalogue::Plan;
 
@@ -17,7 +17,7 @@ use crate::catalogue::Plan;
 async fn failed(answer: Answer) -> BackendError {
     let fake = Fake::start().await;
     fake.answers_with(answer);
-    let error = call(settings(fake.address), &writing()).await.unwrap_err();
+    let error = call(settings(fake.address), &posting()).await.unwrap_err();
     assert_eq!(fake.lines().len(), 2, "nothing is repeated");
     let shown = format!("{error} {error:?}");
     assert!(
@@ -258,7 +258,12 @@ async fn a_refused_session_is_not_a_rejected_call() {
     for (answer, status, message, retry_after) in refusals {
         let fake = Fake::start().await;
         fake.opens_with(answer);
-        let error = call(settings(fake.address), &writing()).await.unwrap_err();
+        // Too short for any wait that the backend asks for, so it is not waited for at all.
+        let hasty = BackendSettings {
+            call_timeout: Duration::from_millis(900),
+            ..settings(fake.address)
+        };
+        let error = call(hasty, &writing()).await.unwrap_err();
         assert!(!error.may_have_written(&writing()));
         let BackendError::SessionRefused(refusal) = error else {
             panic!("{error:?}");

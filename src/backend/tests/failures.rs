@@ -8,7 +8,7 @@ use super::{
     super::{BackendError, BackendSettings, Limited, Stage},
     call,
     fake::{Answer, Fake, Script},
-    impatient, reading, settings, writing,
+    impatient, posting, reading, settings, writing,
 };
 use crate::{catalogue::Plan, outgoing};
 
@@ -113,7 +113,7 @@ async fn silence_at_the_call_ends_in_time_and_may_have_written() {
 async fn a_connection_cut_before_the_answer_may_have_written_and_is_not_tried_again() {
     let fake = Fake::start().await;
     fake.answers_with(Answer::script(200, Script::HangUp));
-    let error = call(settings(fake.address), &writing()).await.unwrap_err();
+    let error = call(settings(fake.address), &posting()).await.unwrap_err();
     assert!(error.may_have_written(&writing()));
     assert!(
         matches!(

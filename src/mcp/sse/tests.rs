@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{SseService, SseSettings};
 use crate::{
     auth::Caller,
-    backend::{Backend, BackendSettings},
+    backend::{Backend, BackendSettings, RetrySettings},
     catalogue::Catalogue,
     identity::{Identities, TenantSource},
     mcp::{Calls, Handler, Seal, SealKeys, SseLimits},
@@ -34,6 +34,10 @@ fn service() -> SseService<Handler> {
             request: MINUTE,
         },
         call_timeout: MINUTE,
+        retry: RetrySettings {
+            base: MINUTE,
+            dice: || 0.5,
+        },
         max_response_bytes: 1024,
         now: || Duration::ZERO,
     };
