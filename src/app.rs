@@ -24,9 +24,9 @@ use crate::{
         outbound::{Exchange, Mint},
     },
     mcp::{
-        Calls, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists, McpService, NoKeys,
-        Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
-        workspace::ReservedName,
+        CallParts, Calls, CannotKeep, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Journal,
+        Lists, McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService,
+        SseSettings, WriteRules, Writes, workspace::ReservedName,
     },
     outgoing::Timeouts,
     reload::{self, Reload},
@@ -39,8 +39,8 @@ use crate::{
         public::{McpAnswer, Public},
     },
     settings::{
-        AuthSettings, CatalogueSource, ChoiceSettings, OutboundSettings, RequiredRight, Settings,
-        TenantSettings, WorkOsSettings,
+        AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, OutboundSettings,
+        RequiredRight, Settings, TenantSettings, WorkOsSettings, WriteSettings,
     },
     shutdown::Shutdown,
 };
@@ -112,6 +112,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The folder of `writes.journal` cannot be used.
+    #[error("writes.journal: {0}")]
+    Journal(#[from] CannotKeep),
     /// No HTTP client for the backend.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
@@ -128,7 +131,13 @@ impl Core {
         let outbound = Arc::new(outbound(settings)?);
         let identities = Identities::new(tenant(settings, &outbound)?, signer(settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
-        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone())?;
+        let calls = Calls::new(CallParts {
+            catalogue: Arc::new(catalogue),
+            identities,
+            backend,
+            writes: Writes::new(writes(settings)?),
+            running: running.clone(),
+        })?;
         Ok(Self {
             verifier,
             calls: Arc::new(calls),
@@ -442,6 +451,28 @@ fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
             dice: retry::dice,
         },
         max_response_bytes: backend.max_response_bytes,
+        now: clock::unix_now,
+    })
+}
+
+/// How writes happen once. A folder that nobody asked for is used if it can be.
+fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
+    let WriteSettings { keep, journal } = &settings.writes;
+    let tenant = match &settings.tenant {
+        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => tenant.as_str(),
+        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => "",
+    };
+    let whose = [settings.backend.url.as_str(), tenant];
+    let journal = match journal {
+        JournalPlace::Off => None,
+        JournalPlace::Folder(folder) => Some(Journal::open(folder, whose)?),
+        JournalPlace::IfPossible(folder) => Journal::open(folder, whose)
+            .inspect_err(|error| tracing::warn!(%error, "no folder for writes.journal: a write under way would be forgotten with this process"))
+            .ok(),
+    };
+    Ok(WriteRules {
+        keep: *keep,
+        journal,
         now: clock::unix_now,
     })
 }

@@ -33,7 +33,7 @@ pub use self::{
     dialect::Dialect,
     entity::{Action, Entity, Reference, ReferenceTarget},
     path_template::PathTemplate,
-    plan::{Effect, Plan},
+    plan::{Effect, IDEMPOTENCY_KEY, Plan},
     problem::{Problem, Problems},
     session::{CloseTarget, JsonPointer, SessionClose, SessionRecipe},
     tool::{ResultShape, Tool},

@@ -27,6 +27,7 @@ pub mod server;
 
 // What all of them stand on.
 pub mod clock;
+pub mod delivery;
 pub mod nearest;
 pub mod outgoing;
 

@@ -26,6 +26,8 @@ mod question;
 mod repeated;
 mod response;
 mod seal;
+mod write_name;
+mod writes;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -54,7 +56,7 @@ use crate::{
     catalogue::{Called, Dialect, dialect},
 };
 
-pub use call::{Calls, Incoming, NoOutcome};
+pub use call::{CallParts, Calls, Incoming, NoOutcome};
 pub use limit::Limit;
 pub use outcome::Outcome;
 pub use prepared::ListQuestion;
@@ -64,6 +66,7 @@ pub use seal::SealKeys;
 pub use service::{ConnectionIds, ConnectionRules, Lists, McpService, NoKeys, ServiceSettings};
 pub use sse::{SseLimits, SseService, SseSettings};
 pub use stdio::{NoCaller, StdioService, WhoSends};
+pub use writes::{CannotKeep, Journal, WriteRules, Writes};
 
 use choosing::{Brought, Reply};
 use listing::Era;
@@ -213,6 +216,8 @@ impl ServerHandler for Handler {
             tool: request.name.into_owned(),
             arguments: request.arguments.unwrap_or_default(),
             limit: Limit::of(&context)?,
+            write_name: write_name::of(&context)?,
+            delivery: extension(&context),
         };
         let brought = Brought {
             state: request.request_state,

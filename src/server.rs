@@ -12,6 +12,7 @@ pub mod scopes;
 
 mod cors;
 mod reply;
+mod watched;
 
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -25,6 +26,8 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+
+use watched::Watched;
 
 /// A response's body: bytes or a stream of events, never an error of ours.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -74,9 +77,12 @@ fn serve(stream: TcpStream, answer: Answer, open: &GracefulShutdown) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
-    let service = service_fn(move |request| {
+    let (stream, answers) = Watched::over(stream);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(answers.next());
         let answering = answer(request);
-        async move { Ok::<_, Infallible>(answering.await) }
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answering.await.map(|body| answers.watch(body))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

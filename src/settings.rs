@@ -22,6 +22,7 @@ mod signature;
 mod tenant;
 mod tokens;
 mod verifier;
+mod writes;
 
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
@@ -34,6 +35,7 @@ pub use tenant::{ChoiceSettings, RequiredRight, TenantSettings, WorkOsSettings};
 pub use tokens::{
     AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,
 };
+pub use writes::{JournalPlace, WriteSettings};
 
 use http::HeaderValue;
 use secrecy::SecretString;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub ops: OpsSettings,
     /// The REST backend.
     pub backend: BackendSettings,
+    /// How writes happen once.
+    pub writes: WriteSettings,
     /// What the tools are made of.
     pub catalogue: CatalogueSource,
     /// `catalogue.watch`: whether its file is read again when it changes.
@@ -138,6 +142,7 @@ impl Settings {
         let server = ServerSettings::read(reader, rules);
         let ops = OpsSettings::read(reader);
         let backend = BackendSettings::read(reader);
+        let writes = WriteSettings::read(reader, environment);
         let catalogue = CatalogueSource::read(reader);
         let watch_catalogue = reader.boolean(&keys::CATALOGUE_WATCH);
         let jwt_secrets = JwtSecrets {
@@ -167,6 +172,7 @@ impl Settings {
             server: server?,
             ops: ops?,
             backend: backend?,
+            writes: writes?,
             catalogue,
             watch_catalogue: watch_catalogue?,
             auth: auth?,

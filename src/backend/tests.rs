@@ -117,6 +117,7 @@ fn reading() -> Plan {
         headers: HeaderMap::new(),
         body: None,
         effect: Effect::Read,
+        new_uid: None,
         session: Some(Arc::new(recipe())),
         success: Arc::from([200]),
     }

@@ -57,6 +57,7 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
     let result = scene.result(raw, problems);
     let (title, description) = scene.texts(raw, problems);
     let (method, path) = request?;
+    let new_uid = scene.new_uid(raw, &method, effect, problems);
     let parameters = scene.parameters(raw, &method, &path, problems);
     let input_schema = input_schema(&parameters);
     let whole = Value::Object(input_schema.clone());
@@ -96,6 +97,7 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
                 .filter(|_| raw.session.as_ref().is_none_or(|flag| flag.value))
                 .cloned(),
             success: success.into(),
+            new_uid,
         },
         subject: scene.subject,
         parameters,
@@ -195,6 +197,22 @@ impl Scene<'_> {
                 ResultShape::Any
             }
         }
+    }
+
+    /// Only a request that writes, and has a body to put it in, makes a record under a uid of ours.
+    fn new_uid(
+        &self,
+        raw: &RawTool,
+        method: &Method,
+        effect: Effect,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<str>> {
+        let key = raw.new_uid.as_ref().filter(|key| !key.value.is_empty())?;
+        if effect == Effect::Read || *method != Method::POST {
+            let what = "`new_uid` is for a POST request that writes";
+            problems.push(Problem::error(self.at(key.at), what).hint("remove it"));
+        }
+        Some(key.value.as_str().into())
     }
 
     fn texts(&self, raw: &RawTool, problems: &mut Vec<Problem>) -> (String, String) {

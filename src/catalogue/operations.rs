@@ -57,6 +57,7 @@ fn merge(operation: &mut RawOperation, change: RawOperation) {
         session,
         success,
         result,
+        new_uid,
         parameters,
         annotations,
         scopes,
@@ -69,6 +70,7 @@ fn merge(operation: &mut RawOperation, change: RawOperation) {
     replace(&mut into.session, session);
     replace(&mut into.success, success);
     replace(&mut into.result, result);
+    replace(&mut into.new_uid, new_uid);
     let RawAnnotations {
         destructive,
         idempotent,

@@ -177,6 +177,9 @@ pub(super) struct RawTool {
     /// What the answer is. Default: any.
     #[schemars(with = "Option<RawResult>")]
     pub(super) result: Option<Placed<String>>,
+    /// The key of the body under which the backend takes a uid for the record it makes, so that a request that is sent
+    /// again makes no second one. Default: none (`""`), the backend chooses.
+    pub(super) new_uid: Option<Placed<String>>,
     /// What the caller gives, and where it goes.
     #[schemars(default, with = "BTreeMap<String, RawParameter>")]
     pub(super) parameters: Named<RawParameter>,

@@ -196,6 +196,7 @@ fn stanza(
         session: keys.optional("session", flag, problems),
         success: keys.optional("success", some_statuses, problems),
         result: keys.optional("result", text, problems),
+        new_uid: keys.optional("new_uid", text, problems),
         parameters: keys.named("parameters", parameter, problems),
         annotations: keys
             .optional("annotations", annotations, problems)

@@ -85,6 +85,8 @@ pub(super) struct Request {
     pub(super) path: PathTemplate,
     pub(super) session: Option<Arc<SessionRecipe>>,
     pub(super) success: Arc<[u16]>,
+    /// The key of the body that takes the uid of a new record.
+    pub(super) new_uid: Option<Arc<str>>,
 }
 
 /// A parameter: a named value with its place in the request.
@@ -123,9 +125,14 @@ impl Tool {
                 draft.place(parameter, value)?;
             }
         }
+        let new_uid = self.request.new_uid.as_ref();
         Ok(Plan {
             method: self.request.method.clone(),
             target: self.target(&arguments, &draft.query)?,
+            // A catalogue may leave the uid to the caller.
+            new_uid: new_uid
+                .filter(|key| !draft.body.contains_key(&***key))
+                .cloned(),
             headers: draft.headers,
             body: self
                 .sends_body()
@@ -134,6 +141,12 @@ impl Tool {
             session: self.request.session.clone(),
             success: Arc::clone(&self.request.success),
         })
+    }
+
+    /// Whether it makes records whose uid we choose.
+    #[must_use]
+    pub fn names_records(&self) -> bool {
+        self.request.new_uid.is_some()
     }
 
     /// Whether requests of this tool carry a JSON object.

@@ -46,6 +46,7 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
         | StartError::Keys(_)
         | StartError::Secret(_)
         | StartError::Members(CannotAsk::Key)
+        | StartError::Journal(_)
         | StartError::Backend(_) => Failed::configuration(error),
     }
 }

@@ -1,6 +1,10 @@
 //! One tool call, start to finish: find the tool, plan, identify, send, present; one log line. A read ends when its
 //! client goes away or its limit passes; a write, once begun, runs to its end in a task of its own that a shutdown waits
-//! for, though its client may be told before that it took too long.
+//! for, though its client may be told before that it took too long. A write that is repeated before its answer has
+//! arrived is not sent again (`writes`).
+
+mod line;
+mod writing;
 
 use std::{
     future::pending,
@@ -8,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Map, Value};
@@ -21,13 +25,18 @@ use super::{
     present,
     published::{Published, Publisher},
     workspace::ReservedName,
+    writes::{Answered, Fate, Write, Writes},
 };
 use crate::{
     auth::Caller,
     backend::{Backend, BackendError, CorrelationId, Deadline, Reply},
     catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
-    identity::{Identities, Identity, IdentityError, TenantId},
+    delivery::Delivery,
+    identity::{Identities, Identity, IdentityError},
 };
+
+use line::Line;
+use writing::{Beginning, digest, joined};
 
 /// A call as it arrives: who, what, with which arguments.
 #[derive(Clone)]
@@ -42,6 +51,10 @@ pub struct Incoming {
     pub arguments: Map<String, Value>,
     /// How long the client waits for it, where it says so.
     pub limit: Option<Limit>,
+    /// What the client calls this write, where it gives it a name: called again under it, it is the same one.
+    pub write_name: Option<String>,
+    /// The way of the answer, where it can be watched.
+    pub delivery: Option<Delivery>,
 }
 
 /// Why a call was not run, or nobody is told how it ended.
@@ -76,6 +89,10 @@ pub(super) enum CallError {
     OutOfTime(Duration),
     #[error("the client's limit of {:?} has passed", .0.after)]
     Late(Limit),
+    #[error("the client's name for this write belongs to another write")]
+    NameInUse,
+    #[error("the same write runs already, and did not end in time")]
+    StillRunning,
 }
 
 /// Everything a call needs.
@@ -83,9 +100,24 @@ pub struct Calls {
     publisher: Publisher,
     identities: Identities,
     backend: Backend,
+    writes: Writes,
     running: TaskTracker,
     former: FormerCalls,
     leaving: CancellationToken,
+}
+
+/// What calls are made of.
+pub struct CallParts {
+    /// The catalogue to begin with.
+    pub catalogue: Arc<Catalogue>,
+    /// Who makes identities.
+    pub identities: Identities,
+    /// The backend.
+    pub backend: Backend,
+    /// Which writes run, or may be asked for again.
+    pub writes: Writes,
+    /// Holds the writes under way; a shutdown waits for it.
+    pub running: TaskTracker,
 }
 
 /// How often tools were called under names that they no longer have. The counters only grow.
@@ -110,20 +142,23 @@ impl FormerCalls {
 }
 
 impl Calls {
-    /// `running` holds the writes under way; a shutdown waits for it.
+    /// From its parts.
     ///
     /// # Errors
     /// Where the catalogue has a tool of ours.
-    pub fn new(
-        catalogue: Arc<Catalogue>,
-        identities: Identities,
-        backend: Backend,
-        running: TaskTracker,
-    ) -> Result<Self, ReservedName> {
+    pub fn new(parts: CallParts) -> Result<Self, ReservedName> {
+        let CallParts {
+            catalogue,
+            identities,
+            backend,
+            writes,
+            running,
+        } = parts;
         Ok(Self {
             publisher: Publisher::new(catalogue, identities.offers_selection())?,
             identities,
             backend,
+            writes,
             running,
             former: FormerCalls::default(),
             leaving: CancellationToken::new(),
@@ -201,40 +236,46 @@ impl Calls {
             Called::Removed(instead) => return Ok(self.gone(&incoming.tool, instead)),
         };
         let _running = self.running.token();
-        let limit = incoming.limit.clone();
+        let (limit, delivery) = (incoming.limit.clone(), incoming.delivery.clone());
         let correlation = CorrelationId::random();
         let calls = Arc::clone(&self);
         let call = async move { calls.told(incoming, correlation).await };
-        match tool.effect {
+        let told = match tool.effect {
             Effect::Read => tokio::select! {
-                outcome = call => outcome,
+                told = call => told,
                 () = gone.cancelled() => Err(NoOutcome::ClientGone),
             },
             Effect::Write => {
                 let mut task = self.running.spawn(call);
-                tokio::select! {
+                let ended = tokio::select! {
                     biased;
-                    ended = &mut task => return ended.map_err(|_| NoOutcome::Lost)?,
-                    () = passed(limit.as_ref()) => {}
-                }
-                match limit {
+                    ended = &mut task => Some(ended),
+                    () = passed(limit.as_ref()) => None,
+                };
+                match (ended, limit) {
+                    (Some(ended), _) => ended.map_err(|_| NoOutcome::Lost)?,
                     // It is being sent or was, and runs to its end; only the client is told already.
-                    Some(limit) if !limit.abandons() => {
+                    (None, Some(limit)) if !limit.abandons() => {
                         let late = present::late(tool, &limit, correlation);
-                        Ok(Outcome::Failure(late))
+                        Ok(Told::alone(Outcome::Failure(late)))
                     }
-                    _ => task.await.map_err(|_| NoOutcome::Lost)?,
+                    (None, _) => task.await.map_err(|_| NoOutcome::Lost)?,
                 }
             }
+        };
+        let Told { outcome, answered } = told?;
+        if let Some(answered) = answered {
+            answered.over(delivery.as_ref());
         }
+        Ok(outcome)
     }
 
     /// The call with its log line.
     async fn told(
         &self,
-        mut incoming: Incoming,
+        incoming: Incoming,
         correlation: CorrelationId,
-    ) -> Result<Outcome, NoOutcome> {
+    ) -> Result<Told, NoOutcome> {
         let catalogue = Arc::clone(&incoming.catalogue);
         let called = catalogue.called(&incoming.tool);
         let called = called.ok_or(NoOutcome::UnknownTool)?;
@@ -244,17 +285,25 @@ impl Calls {
             self.former.renamed.fetch_add(1, Ordering::Relaxed);
             line.alias = Some(incoming.tool.clone());
         }
-        let arguments = std::mem::take(&mut incoming.arguments);
-        let result = self.attempt(tool, arguments, &incoming, &mut line).await;
-        let (outcome, cause) = match result {
-            Ok(value) => (Outcome::Success(value), None),
+        let mut write = None;
+        let result = self.attempt(tool, incoming, &mut line, &mut write).await;
+        let fate = match &result {
+            Ok(_) => Fate::Done,
+            Err(error) => error.fate(),
+        };
+        let (told, cause) = match result {
+            Ok(told) => (told, None),
             Err(error) => {
                 let failure = present::failure(tool, &error, line.correlation);
-                (Outcome::Failure(failure), Some(causes(&error)))
+                (Told::alone(Outcome::Failure(failure)), Some(causes(&error)))
             }
         };
-        line.log(&tool.name, &outcome, cause);
-        Ok(outcome)
+        let ended = write.and_then(|write: Write| write.ends(&told.outcome, fate));
+        line.log(&tool.name, &told.outcome, cause);
+        Ok(Told {
+            answered: ended.or(told.answered),
+            outcome: told.outcome,
+        })
     }
 
     /// The answer to a call of a tool that is gone: what to do instead, in the catalogue's words.
@@ -270,15 +319,16 @@ impl Calls {
     async fn attempt(
         &self,
         tool: &Tool,
-        arguments: Map<String, Value>,
-        incoming: &Incoming,
+        mut incoming: Incoming,
         line: &mut Line,
-    ) -> Result<Value, CallError> {
+        write: &mut Option<Write>,
+    ) -> Result<Told, CallError> {
+        let arguments = std::mem::take(&mut incoming.arguments);
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
         let deadline = self.backend.deadline();
         let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
-        let plan = tool.plan(arguments).map_err(CallError::Arguments)?;
+        let mut plan = tool.plan(arguments).map_err(CallError::Arguments)?;
         let identity = timeout_at(deadline.ends(), self.identities.of(caller));
         let identity = within(limit, identity).await?;
         let identity = identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??;
@@ -287,6 +337,25 @@ impl Calls {
             && !limit.may_send()
         {
             return Err(CallError::Late(limit.clone()));
+        }
+        if tool.effect == Effect::Write {
+            let digest = digest(&identity, tool, &plan, &incoming);
+            let sender = (&identity, line.correlation, deadline);
+            match self
+                .begun(digest, (tool, &incoming.catalogue), sender, write)
+                .await?
+            {
+                Beginning::Send(name) => plan = plan.named(name),
+                Beginning::Joined(earlier) => {
+                    line.is_repeated = true;
+                    return joined(earlier, deadline).await;
+                }
+                Beginning::Made(reply) => {
+                    line.is_repeated = true;
+                    let value = present::result(tool, reply.body)?;
+                    return Ok(Told::alone(Outcome::Success(value)));
+                }
+            }
         }
         let sending = self.sent(&identity, &plan, line.correlation, deadline);
         let reply = match tool.effect {
@@ -301,7 +370,8 @@ impl Calls {
                 self.identities.forget(caller);
             }
         })?;
-        present::result(tool, reply.body)
+        let value = present::result(tool, reply.body)?;
+        Ok(Told::alone(Outcome::Success(value)))
     }
 
     /// The backend's reply; once more with a renewed token where it refused the first.
@@ -323,6 +393,22 @@ impl Calls {
             may_have_written: source.may_have_written(plan),
             source: Box::new(source),
         })
+    }
+}
+
+/// How a call ended, and the answer of a write that is to be put on its way.
+struct Told {
+    outcome: Outcome,
+    answered: Option<Answered>,
+}
+
+impl Told {
+    /// Nobody has to know whether it arrives.
+    fn alone(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            answered: None,
+        }
     }
 }
 
@@ -375,47 +461,6 @@ fn authorized(tool: &Tool, caller: &Caller) -> Result<(), CallError> {
         return Err(CallError::MissingScopes(tool.scopes.clone()));
     }
     Ok(())
-}
-
-/// What a call's one line says besides its outcome (`telemetry::field` names it).
-struct Line {
-    correlation: CorrelationId,
-    begun: Instant,
-    /// Known once the caller has an identity.
-    tenant: Option<TenantId>,
-    /// The former name under which the tool was called.
-    alias: Option<String>,
-}
-
-impl Line {
-    fn begin(correlation: CorrelationId) -> Self {
-        Self {
-            correlation,
-            begun: Instant::now(),
-            tenant: None,
-            alias: None,
-        }
-    }
-
-    /// Writes it. Failures say their cause, which never holds a token, a body or an argument.
-    fn log(self, tool: &str, outcome: &Outcome, cause: Option<String>) {
-        let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
-        let (ending, status) = match outcome {
-            Outcome::Success(_) => ("ok", None),
-            Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
-        };
-        tracing::info!(
-            tool.name = tool,
-            tool.alias = self.alias,
-            tenant.id = self.tenant.as_ref().map(TenantId::as_str),
-            request.id = %self.correlation,
-            outcome = ending,
-            backend.status = status,
-            duration_ms,
-            error = cause,
-            "tool call"
-        );
-    }
 }
 
 /// An error with everything beneath it.

@@ -34,7 +34,7 @@ use super::{
     result_of,
     service::{Accepts, Post, ServiceSettings},
 };
-use crate::{auth::Caller, backend::CorrelationId};
+use crate::{auth::Caller, backend::CorrelationId, delivery::Delivery};
 
 pub(super) use id::Connection;
 pub use id::{ConnectionIds, NoKeys};
@@ -150,7 +150,12 @@ impl<H: HandlesMcp> Connections<H> {
     }
 
     /// The stream of what answers no request; or the rest of an answer that was lost.
-    pub(super) fn listens(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
+    pub(super) fn listens(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+        delivery: Option<&Delivery>,
+    ) -> Answer {
         let connection = match self.find(headers, caller) {
             Ok(found) => found.connection,
             Err(why) => return why.into(),
@@ -170,7 +175,10 @@ impl<H: HandlesMcp> Connections<H> {
         match self.live.answer(connection.key, &place.name) {
             // The official TypeScript client asks again until this status, silently.
             Some(answer) if answer.is_over(place.seen) => response::not_allowed("POST"),
-            Some(answer) => self.rest(answer, place.seen),
+            Some(answer) => {
+                answer.leaves_again_over(delivery);
+                self.rest(answer, place.seen)
+            }
             None if place.is_end() => response::not_allowed("POST"),
             None => lost(&place),
         }
@@ -205,6 +213,7 @@ impl<H: HandlesMcp> Connections<H> {
             // What cannot be asked on a stream is not asked.
             connection.peer.capabilities = ClientCapabilities::default();
         }
+        let delivery = parts.extensions.get().cloned();
         request.request.extensions_mut().insert(parts);
         let asked = Asked {
             id: request.id.clone(),
@@ -229,7 +238,7 @@ impl<H: HandlesMcp> Connections<H> {
             Some(Some(message)) if is_last(&message) => whole(&message, accepts),
             Some(None) => events::response(stream::empty()),
             first => {
-                let answer = Replay::new(connection.key, asked);
+                let answer = Replay::new(connection.key, asked, delivery);
                 self.live.awaits(Arc::clone(&answer));
                 if first.is_none() && knows_priming(&connection) {
                     answer.prime();

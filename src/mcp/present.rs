@@ -105,6 +105,23 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
             )
         },
         CallError::Late(limit) => out_of_time(tool, limit, false),
+        CallError::NameInUse => plain(
+            Code::ValidationError,
+            format!(
+                "{} was not run: the idempotency key of this request belongs to another call; use a new one",
+                tool.name
+            ),
+        ),
+        CallError::StillRunning => Failure {
+            retryable: true,
+            ..plain(
+                Code::Timeout,
+                format!(
+                    "the same call of {} still runs, and this one waited for it in vain; repeating it later is safe: it is not done twice",
+                    tool.name
+                ),
+            )
+        },
     };
     Failure {
         correlation_id: correlation.to_string(),
@@ -122,9 +139,12 @@ pub(super) fn late(tool: &Tool, limit: &Limit, correlation: CorrelationId) -> Fa
 
 fn out_of_time(tool: &Tool, limit: &Limit, may_have_written: bool) -> Failure {
     let (name, after, said) = (&tool.name, spelled(limit.after), limit.said);
-    let doubt = doubt(tool, may_have_written);
+    let (doubt, retryable) = (
+        doubt(tool, may_have_written),
+        is_safe(tool, may_have_written),
+    );
     Failure {
-        retryable: !may_have_written,
+        retryable,
         ..plain(
             Code::Timeout,
             format!(
@@ -172,9 +192,12 @@ fn arguments(tool: &Tool, errors: &ArgumentErrors) -> Failure {
 
 fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure {
     let name = &tool.name;
-    let doubt = doubt(tool, may_have_written);
+    let (doubt, retryable) = (
+        doubt(tool, may_have_written),
+        is_safe(tool, may_have_written),
+    );
     let unavailable = |what: &str| Failure {
-        retryable: !may_have_written,
+        retryable,
         ..plain(Code::BackendUnavailable, format!("{what}{doubt}"))
     };
     match error {
@@ -188,7 +211,7 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
             after,
             ..
         } => Failure {
-            retryable: !may_have_written,
+            retryable,
             ..plain(
                 Code::Timeout,
                 timed_out(tool, (*limit, *after), *stage) + doubt,
@@ -254,9 +277,16 @@ fn redirected(status: u16, doubt: &str) -> Failure {
     }
 }
 
+/// Whether the same call may be made again without doing anything twice.
+fn is_safe(tool: &Tool, may_have_written: bool) -> bool {
+    !may_have_written || tool.names_records()
+}
+
 /// What is said of a write after a failure; a read changes nothing and needs no words.
 fn doubt(tool: &Tool, may_have_written: bool) -> &'static str {
-    if may_have_written {
+    if may_have_written && tool.names_records() {
+        "; it is not known whether the record was made: repeat the same call, which makes no second one"
+    } else if may_have_written {
         "; it is not known whether the change was made: read before you repeat it"
     } else if tool.effect == Effect::Write {
         "; nothing was changed"

@@ -24,7 +24,7 @@ use super::{
     prepared, repeated,
     response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
-use crate::auth::Caller;
+use crate::{auth::Caller, delivery::Delivery};
 
 pub use super::connections::{ConnectionIds, ConnectionRules, Lists, NoKeys};
 
@@ -109,7 +109,10 @@ impl<H: HandlesMcp> McpService<H> {
         let is_modern = is_modern(request.headers());
         match *request.method() {
             Method::POST => self.post(request, &caller).await,
-            Method::GET if !is_modern => self.get(request.headers(), &caller),
+            Method::GET if !is_modern => {
+                let delivery = request.extensions().get();
+                self.get(request.headers(), &caller, delivery)
+            }
             Method::DELETE if !is_modern => self.connections.ends(request.headers(), &caller),
             _ if is_modern => response::not_allowed("POST"),
             _ => response::not_allowed("GET, POST, DELETE"),
@@ -226,11 +229,11 @@ impl<H: HandlesMcp> McpService<H> {
         })
     }
 
-    fn get(&self, headers: &HeaderMap, caller: &Caller) -> Answer {
+    fn get(&self, headers: &HeaderMap, caller: &Caller, delivery: Option<&Delivery>) -> Answer {
         if !accepts(headers).events {
             return not_acceptable("text/event-stream");
         }
-        self.connections.listens(headers, caller)
+        self.connections.listens(headers, caller, delivery)
     }
 }
 

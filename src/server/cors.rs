@@ -17,7 +17,7 @@ use super::Body;
 
 /// What clients send (protocol page D).
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, \
-                               Mcp-Session-Id, Mcp-Method, Mcp-Name, Prefer";
+                               Mcp-Session-Id, Mcp-Method, Mcp-Name, Prefer, Idempotency-Key";
 
 /// What pages may read of an answer: without the challenge nobody can log in.
 const RESPONSE_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate, Retry-After";

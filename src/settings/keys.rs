@@ -76,6 +76,8 @@ keys! {
     BACKEND_CALL_TIMEOUT = "backend.call_timeout", Some("55s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
     BACKEND_RETRY_BASE = "backend.retry.base", Some("1s"), [];
+    WRITES_KEEP = "writes.keep", Some("10m"), [];
+    WRITES_JOURNAL = "writes.journal", Some("auto"), [];
     CATALOGUE_FILE = "catalogue.file", None, [];
     CATALOGUE_WATCH = "catalogue.watch", Some("true"), [];
     AUTH_MODE = "auth.mode", Some("jwt"), [];

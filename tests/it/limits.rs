@@ -106,10 +106,13 @@ async fn a_write_that_may_have_arrived_says_so_and_goes_on() {
         .await;
     let (words, retryable) = timed_out(&Ended::of(&answer.result()));
     assert!(
-        words.contains("it is not known whether the change was made"),
+        words.contains("it is not known whether the record was made"),
         "{words}"
     );
-    assert!(!retryable);
+    assert!(
+        retryable,
+        "a create can be repeated: it makes no second record"
+    );
     in_time(hold.reached(1)).await;
     hold.release();
     assert!(sidecar.stops().await, "the write was not waited for");

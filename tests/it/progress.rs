@@ -101,7 +101,8 @@ async fn whoever_did_not_ask_gets_plain_json_however_long_it_takes() {
     let alice = sidecar.alice();
     let meta = asking();
     let mut asked = alice.begins_with("create_note", arguments(), &meta).await;
-    let call = alice.begins("create_note", arguments()).await;
+    let other = json!({ "title": "another", "content": "" });
+    let call = alice.begins("create_note", other).await;
     in_time(hold.reached(2)).await;
     // By now the other would have heard as much.
     asked.says(PROGRESS, 3).await;

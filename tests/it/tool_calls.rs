@@ -174,8 +174,13 @@ fn shown(seen: &Seen) -> String {
         let value = hidden(name, value);
         writeln!(text, "{name}: {value}").unwrap();
     }
-    if !seen.body.is_empty() {
-        writeln!(text, "\n{}", seen.body).unwrap();
+    // What a write is called is also the uid of what it makes.
+    let body = match seen.header("idempotency-key") {
+        "" => seen.body.clone(),
+        name => seen.body.replace(name, "[name]"),
+    };
+    if !body.is_empty() {
+        writeln!(text, "\n{body}").unwrap();
     }
     text
 }
@@ -186,6 +191,7 @@ fn hidden(name: &str, value: &str) -> String {
     let (fits, shown) = match name {
         "authorization" => (value.starts_with("Bearer ey"), "Bearer [token]"),
         "host" => (value.starts_with("127.0.0.1:"), "[backend]"),
+        "idempotency-key" => (is_uuid(value), "[name]"),
         "x-correlation-id" => (is_uuid(value), "[uuid]"),
         "x-sync-session" => (is_uuid(value), "[session]"),
         "x-sync-epoch" => (value.parse::<u32>().is_ok(), "[epoch]"),

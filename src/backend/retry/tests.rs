@@ -25,6 +25,7 @@ fn plan(method: Method) -> Plan {
         target: "/v1/notes".to_owned(),
         headers: HeaderMap::new(),
         body: None,
+        new_uid: None,
         session: None,
         success: Arc::from([200]),
     }

@@ -15,6 +15,7 @@ use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{events, id::ConnectionKey};
+use crate::delivery::Delivery;
 
 /// What the request was.
 const CALL: &str = "c";
@@ -29,6 +30,8 @@ pub(super) struct Replay {
     /// Nobody can guess it, and it is no secret.
     pub(super) name: String,
     request: Asked,
+    /// The way on which it left first.
+    delivery: Option<Delivery>,
     events: Mutex<Events>,
     changed: watch::Sender<()>,
 }
@@ -61,11 +64,16 @@ pub(super) struct Place {
 const END: u64 = u64::MAX;
 
 impl Replay {
-    pub(super) fn new(connection: ConnectionKey, request: Asked) -> Arc<Self> {
+    pub(super) fn new(
+        connection: ConnectionKey,
+        request: Asked,
+        delivery: Option<Delivery>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             connection,
             name: Uuid::new_v4().simple().to_string(),
             request,
+            delivery,
             events: Mutex::default(),
             changed: watch::Sender::new(()),
         })
@@ -78,6 +86,13 @@ impl Replay {
 
     pub(super) fn add(&self, message: &ServerJsonRpcMessage) {
         self.push(|id| events::message(Some(id), message));
+    }
+
+    /// It leaves on this way too.
+    pub(super) fn leaves_again_over(&self, way: Option<&Delivery>) {
+        if let (Some(first), Some(way)) = (&self.delivery, way) {
+            first.again_over(way);
+        }
     }
 
     /// Nothing more is coming.

@@ -16,7 +16,7 @@ use crate::{
     backend::{Backend, BackendSettings, RetrySettings},
     catalogue::Catalogue,
     identity::{Identities, TenantSource},
-    mcp::{Calls, Handler, Seal, SealKeys, SseLimits},
+    mcp::{CallParts, Calls, Handler, Seal, SealKeys, SseLimits, WriteRules, Writes},
     outgoing::Timeouts,
 };
 
@@ -43,7 +43,17 @@ fn service() -> SseService<Handler> {
     };
     let backend = Backend::new(backend, TaskTracker::new()).unwrap();
     let identities = Identities::new(TenantSource::Fixed("acme".parse().unwrap()), None);
-    let calls = Calls::new(Arc::new(catalogue), identities, backend, TaskTracker::new());
+    let calls = Calls::new(CallParts {
+        catalogue: Arc::new(catalogue),
+        identities,
+        backend,
+        writes: Writes::new(WriteRules {
+            keep: MINUTE,
+            journal: None,
+            now: || Duration::ZERO,
+        }),
+        running: TaskTracker::new(),
+    });
     let settings = SseSettings {
         limits: SseLimits {
             most: 10,

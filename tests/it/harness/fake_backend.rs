@@ -30,12 +30,13 @@ use toolbridge::clock;
 
 use super::{Backend, TENANT, TENANT_SECRET, in_time};
 
-const KNOWN_HEADERS: [&str; 12] = [
+const KNOWN_HEADERS: [&str; 13] = [
     "accept",
     "authorization",
     "content-length",
     "content-type",
     "host",
+    "idempotency-key",
     "if-match",
     "x-correlation-id",
     "x-sync-epoch",
