@@ -16,6 +16,7 @@ mod body;
 mod choosing;
 mod connections;
 mod envelope;
+mod last_message;
 mod limit;
 mod listing;
 mod news;

@@ -299,13 +299,23 @@ async fn fill(
     mut messages: Messages,
     live: Arc<Live>,
 ) {
-    if let Some(first) = first {
-        answer.add(&first);
+    let mut next = first;
+    loop {
+        match next {
+            // Nothing follows it: many clients hang up as soon as they have read it, so the end has to be there by then.
+            Some(message) if is_last(&message) => {
+                answer.add_last(&message);
+                break;
+            }
+            Some(message) => answer.add(&message),
+            None => {}
+        }
+        next = messages.recv().await;
+        if next.is_none() {
+            answer.end();
+            break;
+        }
     }
-    while let Some(message) = messages.recv().await {
-        answer.add(&message);
-    }
-    answer.end();
     live.keeps(answer);
 }
 

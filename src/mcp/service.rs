@@ -21,7 +21,7 @@ use super::{
     body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
-    prepared, repeated,
+    last_message, prepared, repeated,
     response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
 use crate::{auth::Caller, delivery::Delivery};
@@ -182,7 +182,7 @@ impl<H: HandlesMcp> McpService<H> {
                 if method == LISTEN {
                     return self.listen(post, message).await;
                 }
-                self.modern(post.parts, post.body.clone(), message).await
+                last_message::ends(self.modern(post.parts, post.body.clone(), message).await)
             }
             Envelope::Reply if is_modern(headers) => {
                 let why = "this revision has no replies: repeat the call with what was asked for";

@@ -264,3 +264,106 @@ impl<B: Body + Unpin> Body for WholeBody<B> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Mutex, time::Duration};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::delivery::{Receipt, Stage};
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// An answer whose body was handed over as a whole.
+    async fn taken(answers: &Answers) -> Delivery {
+        let way = answers.next();
+        let body = answers.watch(Full::new(Bytes::from_static(b"answer")));
+        body.collect().await.unwrap();
+        way
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_sent_with_its_last_byte_and_no_later() {
+        let (mut client, server) = pair().await;
+        let (mut watched, answers) = Watched::over(server);
+        let way = answers.next();
+        let body = answers.watch(Full::new(Bytes::from_static(b"answer")));
+        watched.write_all(b"head").await.unwrap();
+        assert_eq!(way.stage(), Stage::Answering);
+        body.collect().await.unwrap();
+        assert_eq!(way.stage(), Stage::Answering);
+        // Nothing is flushed: whoever has read it may ask before that.
+        watched.write_all(b"answer").await.unwrap();
+        assert_eq!(way.stage(), Stage::Sent);
+        client.write_all(b"next").await.unwrap();
+        watched.read_exact(&mut [0; 4]).await.unwrap();
+        assert_eq!(way.stage(), Stage::Received);
+    }
+
+    #[tokio::test]
+    async fn an_end_in_order_is_a_receipt_and_a_reset_is_none_though_nobody_reads_it() {
+        for resets in [false, true] {
+            let (client, server) = pair().await;
+            let (mut watched, answers) = Watched::over(server);
+            let way = taken(&answers).await;
+            watched.write_all(b"answer").await.unwrap();
+            if resets {
+                let at_once = Some(Duration::ZERO);
+                SockRef::from(&client).set_linger(at_once).unwrap();
+                drop(client);
+                assert_eq!(way.stage(), Stage::Lost);
+            } else {
+                let mut client = client;
+                client.read_exact(&mut [0; 6]).await.unwrap();
+                drop(client);
+                assert_eq!(watched.read(&mut [0; 1]).await.unwrap(), 0);
+                drop(watched);
+                assert_eq!(way.stage(), Stage::Received);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_when_the_connection_ended_is_lost() {
+        let (client, server) = pair().await;
+        let (watched, answers) = Watched::over(server);
+        let way = taken(&answers).await;
+        drop(client);
+        drop(watched);
+        assert_eq!(way.stage(), Stage::Lost);
+    }
+
+    #[tokio::test]
+    async fn who_looks_while_an_answer_is_being_written_waits_for_the_end_of_that() {
+        /// Looks from another thread in the moment in which the answer is said to be sent.
+        struct Looks(Delivery, Mutex<Option<std::thread::JoinHandle<Stage>>>);
+        impl Receipt for Looks {
+            fn sent(&self) {
+                let way = self.0.clone();
+                *self.1.lock().unwrap() = Some(std::thread::spawn(move || way.stage()));
+            }
+            fn lost(&self) {}
+            fn received(&self) {}
+        }
+        let (_client, server) = pair().await;
+        let (mut watched, answers) = Watched::over(server);
+        let way = taken(&answers).await;
+        let looks = Arc::new(Looks(way.clone(), Mutex::default()));
+        way.carries(Arc::clone(&looks) as Arc<dyn Receipt>);
+        watched.write_all(b"answer").await.unwrap();
+        let looking = looks.1.lock().unwrap().take().unwrap();
+        assert_eq!(looking.join().unwrap(), Stage::Sent);
+    }
+}

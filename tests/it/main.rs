@@ -24,6 +24,7 @@ mod doctor;
 mod harness;
 mod isolation;
 mod limits;
+mod once;
 mod organizations;
 mod outages;
 mod outbound;

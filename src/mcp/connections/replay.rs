@@ -81,11 +81,16 @@ impl Replay {
 
     /// An event without a message, whose id a client can come back with.
     pub(super) fn prime(&self) {
-        self.push(events::priming);
+        self.push(events::priming, false);
     }
 
     pub(super) fn add(&self, message: &ServerJsonRpcMessage) {
-        self.push(|id| events::message(Some(id), message));
+        self.push(|id| events::message(Some(id), message), false);
+    }
+
+    /// The message after which nothing more is coming: whoever reads it finds the end too.
+    pub(super) fn add_last(&self, message: &ServerJsonRpcMessage) {
+        self.push(|id| events::message(Some(id), message), true);
     }
 
     /// It leaves on this way too.
@@ -140,7 +145,7 @@ impl Replay {
         }
     }
 
-    fn push(&self, written: impl FnOnce(&str) -> Bytes) {
+    fn push(&self, written: impl FnOnce(&str) -> Bytes, is_last: bool) {
         let mut events = self.events();
         // Places begin at 1, so that 0 is "nothing seen".
         events.next += 1;
@@ -154,6 +159,9 @@ impl Replay {
             events.kept.pop_front();
         }
         events.kept.push_back((place, written(&id.written())));
+        if is_last {
+            events.ended = Some(Instant::now());
+        }
         drop(events);
         self.changed.send_replace(());
     }
