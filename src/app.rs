@@ -450,6 +450,7 @@ fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
             base: backend.retry_base,
             dice: retry::dice,
         },
+        session_reuse: backend.session_reuse,
         max_response_bytes: backend.max_response_bytes,
         now: clock::unix_now,
     })

@@ -1,7 +1,8 @@
 //! The REST backend beside us: an identity and a plan go in, a reply or an error comes out.
 //!
 //! One try is a straight line: open a session, send one request with it, read the answer. A session serves one try and
-//! is moved into [`Session::send`]. What fails is tried again as [`retry`] says, each time with a fresh session and
+//! is moved into [`Session::send`]; what the backend gave for it may serve further calls of the same person, where the
+//! operator wants that (`kept`). What fails is tried again as [`retry`] says, each time with a fresh session and
 //! within the call's [`Deadline`].
 //!
 //! No function here takes a header of a client: the headers of each request are written from nothing (identity,
@@ -16,6 +17,7 @@ pub mod rejection;
 pub mod reply;
 pub mod session;
 
+mod kept;
 mod queue;
 pub mod retry;
 mod sanitize;
@@ -50,6 +52,8 @@ pub struct BackendSettings {
     pub call_timeout: Duration,
     /// How failed tries are spread.
     pub retry: RetrySettings,
+    /// For how long a session serves further calls of its person; `None`: each call has its own.
+    pub session_reuse: Option<Duration>,
     /// How large one answer may be.
     pub max_response_bytes: usize,
     /// The Unix time, asked for each request (signatures, `Retry-After` dates): `clock::unix_now` but in tests.
@@ -63,6 +67,7 @@ pub struct Backend {
     closings: TaskTracker,
     clock_skew: Arc<ClockSkew>,
     queues: queue::Queues,
+    kept: Option<kept::KeptSessions>,
 }
 
 impl Backend {
@@ -73,6 +78,7 @@ impl Backend {
     pub fn new(settings: BackendSettings, closings: TaskTracker) -> Result<Self, reqwest::Error> {
         Ok(Self {
             client: outgoing::client(settings.timeouts)?,
+            kept: settings.session_reuse.map(kept::KeptSessions::new),
             settings,
             closings,
             clock_skew: Arc::default(),

@@ -1,7 +1,7 @@
 //! A backend session: opened for one call, moved into it, never stored or shared. A session that outlives its call is
 //! how one caller's work gets another's name, and how calls fail after a restart of the backend.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use super::{
     correlation::CorrelationId,
     error::{BackendError, Stage},
+    kept::Number,
     reply::{self, Reply, ReplyBody},
     wire::{Draft, ERROR_BODY_LIMIT, Wire},
 };
@@ -42,6 +43,8 @@ pub struct Session<'a> {
     wire: Wire<'a>,
     /// The session's own headers, and the statuses that would call it stale; `None` where no session was opened.
     opened: Option<(HeaderMap, &'a [u16])>,
+    /// Which one it is among those that are kept.
+    kept: Option<Number>,
     /// Ends the session when it is dropped, however the call ended.
     _closing: Option<Closing<'a>>,
 }
@@ -52,15 +55,41 @@ impl<'a> Session<'a> {
         Self {
             wire,
             opened: None,
+            kept: None,
             _closing: None,
         }
     }
 
-    /// Asks the backend for a session.
+    /// A session of the person that is kept, or a new one.
     pub(super) async fn open(
         wire: Wire<'a>,
-        recipe: &'a SessionRecipe,
+        recipe: &'a Arc<SessionRecipe>,
     ) -> Result<Self, BackendError> {
+        let Some(kept) = &wire.backend.kept else {
+            return Self::fresh(wire, recipe).await;
+        };
+        let found = kept.find(wire.identity, recipe);
+        let (headers, number) = match found {
+            Some(found) => found,
+            None => {
+                let mut fresh = Self::fresh(wire, recipe).await?;
+                // It serves others after this call, so nothing ends it but its time.
+                fresh._closing.take().into_iter().for_each(Closing::never);
+                let (headers, _) = fresh.opened.take().unwrap_or_default();
+                let number = kept.keep(wire.identity, recipe, &headers);
+                (headers, number)
+            }
+        };
+        Ok(Self {
+            wire,
+            opened: Some((headers, &recipe.stale)),
+            kept: Some(number),
+            _closing: None,
+        })
+    }
+
+    /// Asks the backend for a session.
+    async fn fresh(wire: Wire<'a>, recipe: &'a SessionRecipe) -> Result<Self, BackendError> {
         let stage = Stage::Opening;
         let draft = Draft {
             stage,
@@ -86,6 +115,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             wire,
             opened: Some((session_headers(recipe, &answer)?, &recipe.stale)),
+            kept: None,
             _closing: closing,
         })
     }
@@ -124,6 +154,15 @@ impl<'a> Session<'a> {
             });
         }
         let rejection = self.wire.rejection(stage, answer).await?;
+        if let (Some(kept), Some(number)) = (&self.wire.backend.kept, &self.kept)
+            && (matches!(rejection.status, 401 | 403)
+                || self
+                    .opened
+                    .as_ref()
+                    .is_some_and(|(_, stale)| rejection.says_stale(stale)))
+        {
+            kept.forget(number);
+        }
         match self.opened {
             Some((_, stale)) if rejection.says_stale(stale) => Err(BackendError::Stale(rejection)),
             _ => Err(BackendError::Rejected(rejection)),
@@ -163,9 +202,15 @@ struct Closing<'a> {
     wire: Wire<'a>,
     close: &'a SessionClose,
     target: String,
+    is_wanted: bool,
 }
 
 impl<'a> Closing<'a> {
+    /// The session is not ended.
+    fn never(mut self) {
+        self.is_wanted = false;
+    }
+
     fn of(wire: Wire<'a>, close: &'a SessionClose, answer: &Value) -> Option<Self> {
         let target = close.target.fill(answer);
         if target.is_none() {
@@ -175,12 +220,16 @@ impl<'a> Closing<'a> {
             wire,
             close,
             target: target?,
+            is_wanted: true,
         })
     }
 }
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
+        if !self.is_wanted {
+            return;
+        }
         let draft = Draft {
             stage: Stage::Closing,
             method: &self.close.method,

@@ -82,6 +82,7 @@ fn settings(address: SocketAddr) -> BackendSettings {
             base: Duration::from_millis(1),
             dice: || 0.5,
         },
+        session_reuse: None,
         max_response_bytes: 1024 * 1024,
         now: ticking,
     }

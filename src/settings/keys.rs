@@ -75,6 +75,7 @@ keys! {
     BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
     BACKEND_CALL_TIMEOUT = "backend.call_timeout", Some("55s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
+    BACKEND_SESSION_REUSE = "backend.session.reuse", Some("off"), [];
     BACKEND_RETRY_BASE = "backend.retry.base", Some("1s"), [];
     WRITES_KEEP = "writes.keep", Some("10m"), [];
     WRITES_JOURNAL = "writes.journal", Some("auto"), [];

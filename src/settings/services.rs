@@ -9,7 +9,7 @@ use super::{
     Stage, keys,
     outbound::{self, Token},
     parse,
-    problem::shown,
+    problem::{Wrong, shown},
     reader::Reader,
     tokens::{self, AuthSettings, Mode, require_https},
 };
@@ -53,6 +53,8 @@ pub struct BackendSettings {
     pub call_timeout: Duration,
     /// The wait before the second try.
     pub retry_base: Duration,
+    /// For how long a session serves further calls of its person; `None`: each call has its own.
+    pub session_reuse: Option<Duration>,
     /// Longest answer in bytes.
     pub max_response_bytes: usize,
 }
@@ -68,6 +70,7 @@ pub enum CatalogueSource {
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(600);
+const LONGEST_REUSE: Duration = Duration::from_secs(29 * 60);
 const LONGEST_RETRY_BASE: Duration = Duration::from_secs(60);
 
 impl ServerSettings {
@@ -116,6 +119,7 @@ impl BackendSettings {
         let bounds = SHORTEST_TIMEOUT..=LONGEST_RETRY_BASE;
         let retry_base = reader.duration(&keys::BACKEND_RETRY_BASE, bounds);
         let max_response_bytes = reader.scalar(&keys::BACKEND_MAX_RESPONSE_BYTES, parse::bytes);
+        let session_reuse = reader.scalar(&keys::BACKEND_SESSION_REUSE, session_reuse);
         Some(Self {
             url: url?,
             connect_timeout: connect_timeout?,
@@ -123,8 +127,17 @@ impl BackendSettings {
             call_timeout: call_timeout?,
             retry_base: retry_base?,
             max_response_bytes: max_response_bytes?,
+            session_reuse: session_reuse?,
         })
     }
+}
+
+/// `off`, or well below the 30 minutes after which the original's sessions end.
+fn session_reuse(text: &str) -> Result<Option<Duration>, Wrong> {
+    if text == "off" {
+        return Ok(None);
+    }
+    parse::duration(text, Duration::from_secs(1), LONGEST_REUSE).map(Some)
 }
 
 impl CatalogueSource {

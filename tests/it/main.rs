@@ -35,6 +35,7 @@ mod rmcp_client;
 mod rotation;
 mod sandbox;
 mod secrets;
+mod session_reuse;
 mod shutdown;
 mod sse;
 mod stdio;

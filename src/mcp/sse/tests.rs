@@ -38,6 +38,7 @@ fn service() -> SseService<Handler> {
             base: MINUTE,
             dice: || 0.5,
         },
+        session_reuse: None,
         max_response_bytes: 1024,
         now: || Duration::ZERO,
     };

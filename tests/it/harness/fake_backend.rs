@@ -147,6 +147,8 @@ struct Inner {
     opening: Script,
     entities: Script,
     opened: u32,
+    /// Whether a session serves more than one call of its person.
+    keeps_sessions: bool,
 }
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -191,6 +193,11 @@ impl FakeBackend {
             state,
             serving,
         }
+    }
+
+    /// Sessions serve any number of calls of their person.
+    pub(crate) fn keeps_sessions(&self) {
+        self.state.lock().keeps_sessions = true;
     }
 
     /// What entity requests meet from now on.
@@ -395,16 +402,21 @@ impl Inner {
         Ok(())
     }
 
-    /// A session serves one request of the call and the person that opened it.
+    /// A session serves one request of the call and the person that opened it; of the person alone, where it is kept.
     fn judge_session(&mut self, seen: &Seen, call: &str) -> Result<(), String> {
         let id = seen.header("x-sync-session");
-        let Some((epoch, opened_by, token)) = self.sessions.remove(id) else {
+        let session = match self.keeps_sessions {
+            true => self.sessions.get(id).cloned(),
+            false => self.sessions.remove(id),
+        };
+        let Some((epoch, opened_by, token)) = session else {
             return Err(format!("session {id:?} is unknown or used up"));
         };
         if seen.header("x-sync-epoch") != epoch {
             return Err(format!("epoch {:?}", seen.header("x-sync-epoch")));
         }
-        if opened_by != call || token != seen.header("authorization") {
+        let is_of_call = self.keeps_sessions || opened_by == call;
+        if !is_of_call || token != seen.header("authorization") {
             return Err(format!("session {id} is another call's"));
         }
         Ok(())
