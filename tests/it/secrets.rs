@@ -169,6 +169,10 @@ fn holds_none(what: &str, text: &str, canaries: &[String]) {
 /// Runs everything in a thread whose log is captured.
 fn logged_story(format: Format) -> (Story, String) {
     let log = Log::default();
+    // While there is but one subscriber, `tracing` asks the thread that comes first to a line whether somebody wants it: a
+    // test in another thread, where nobody does, would keep that line from this log.
+    let second = telemetry::subscriber(LevelFilter::TRACE, Format::Json, std::io::sink);
+    let _second = tracing::Dispatch::new(second);
     let subscriber = telemetry::subscriber(LevelFilter::TRACE, format, log.clone());
     let story = tracing::subscriber::with_default(subscriber, || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
