@@ -1,6 +1,7 @@
 //! The whole sidecar on real sockets, and the people who call it: `Sidecar::before(&backend).await.alice()`. Ports are
 //! 0; ready means bound, so nothing waits for a log line. The rules of production hold, with secrets of their own.
 
+pub(crate) mod cutting_proxy;
 pub(crate) mod fake_backend;
 pub(crate) mod legacy;
 pub(crate) mod local;

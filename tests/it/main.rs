@@ -18,6 +18,7 @@ mod clock_skew;
 mod commands;
 mod connections;
 mod crowd;
+mod cuts;
 mod dialects;
 mod doctor;
 mod harness;
