@@ -37,6 +37,7 @@ mod secrets;
 mod shutdown;
 mod sse;
 mod stdio;
+mod tcp_limits;
 mod tenancy;
 mod threats;
 mod tool_calls;
