@@ -22,6 +22,7 @@ mod cuts;
 mod dialects;
 mod doctor;
 mod harness;
+mod hostile;
 mod isolation;
 mod limits;
 mod organizations;
