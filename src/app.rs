@@ -32,6 +32,7 @@ use crate::{
     reload::{self, Reload},
     server::{
         self, Answer, Open,
+        connection::{self, Door, Limits},
         gate::Gate,
         health::Checks,
         metadata::ResourceMetadata,
@@ -40,7 +41,7 @@ use crate::{
     },
     settings::{
         AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, OutboundSettings,
-        RequiredRight, Settings, TenantSettings, WorkOsSettings, WriteSettings,
+        RequiredRight, Settings, TcpSettings, TenantSettings, WorkOsSettings, WriteSettings,
     },
     shutdown::Shutdown,
 };
@@ -58,6 +59,7 @@ pub struct App {
     checks: Checks,
     core: Core,
     connection_ids: Arc<ConnectionIds>,
+    door: Arc<Door>,
     settings: Settings,
     streams: CancellationToken,
 }
@@ -186,6 +188,7 @@ impl App {
             ops: bind("ops.listen", settings.ops.listen).await?,
             checks: readiness.checks(),
             core,
+            door: Door::new(limits(&settings.server.tcp)),
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             settings,
             streams: CancellationToken::new(),
@@ -214,6 +217,12 @@ impl App {
     #[must_use]
     pub fn calls(&self) -> Arc<Calls> {
         Arc::clone(&self.core.calls)
+    }
+
+    /// What lets connections in to MCP, and counts them.
+    #[must_use]
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
     }
 
     /// With which the catalogue's file is read again, once this runs.
@@ -247,8 +256,11 @@ impl App {
             Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
         // To the end: whoever sends calls here must be able to read that we are stopping.
         let always = CancellationToken::new();
-        let ops = tokio::spawn(server::accept(self.ops.listener, health, always));
-        let public = tokio::spawn(server::accept(self.public.listener, answer, stop.clone()));
+        // With a door of its own, which no crowd at the public one can fill.
+        let door = Door::new(Limits::OPERATIONS);
+        let ops = tokio::spawn(server::accept(self.ops.listener, health, door, always));
+        let accepting = server::accept(self.public.listener, answer, self.door, stop.clone());
+        let public = tokio::spawn(accepting);
         shutdown.requested().await;
         stop.cancel();
         reloads.abort();
@@ -434,6 +446,19 @@ fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource,
             chosen(members?, choice)
         }
     })
+}
+
+fn limits(tcp: &TcpSettings) -> Limits {
+    let limits = Limits {
+        header_timeout: tcp.header_timeout,
+        body_timeout: tcp.body_timeout,
+        write_timeout: tcp.write_timeout,
+        idle_timeout: tcp.idle_timeout,
+        max_headers: tcp.max_headers,
+        max_connections: tcp.max_connections,
+        max_connections_per_ip: tcp.max_connections_per_ip,
+    };
+    limits.within(connection::open_files())
 }
 
 fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {

@@ -3,6 +3,7 @@
 //! Order of a request: path → Host and Origin → bearer token → scopes → MCP. Nothing behind the token check runs
 //! without it.
 
+pub mod connection;
 pub mod gate;
 pub mod health;
 pub mod metadata;
@@ -20,26 +21,21 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use connection::{AnswerBytes, Door, Entered, Limits, Pace, Paced, RequestBytes};
 use watched::Watched;
 
 /// A response's body: bytes or a stream of events, never an error of ours.
 pub type Body = BoxBody<Bytes, Infallible>;
 
 /// What answers requests.
-pub type Answer = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+pub type Answer = Arc<dyn Fn(Request<RequestBytes>) -> Answering + Send + Sync>;
 
 /// An answer on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
-/// A client has this long to send its header lines.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Bytes of header lines a client may send: a token of 8 KiB with room around it.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -54,8 +50,14 @@ impl Open {
     }
 }
 
-/// Accepts connections until `stop`; returns those that are still open, for a graceful end.
-pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationToken) -> Open {
+/// Accepts connections until `stop`, as many as `door` has places for; returns those that are still open, for a graceful
+/// end.
+pub async fn accept(
+    listener: TcpListener,
+    answer: Answer,
+    door: Arc<Door>,
+    stop: CancellationToken,
+) -> Open {
     let open = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -63,7 +65,10 @@ pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationTok
             () = stop.cancelled() => return Open(open),
         };
         match accepted {
-            Ok((stream, _)) => serve(stream, Arc::clone(&answer), &open),
+            Ok((stream, from)) => match door.enter(from.ip()) {
+                Some(place) => serve(stream, place, Arc::clone(&answer), &open),
+                None => connection::refuse(stream, &door),
+            },
             Err(error) => {
                 // Out of file descriptors, mostly: accepting again at once would spin.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -73,26 +78,41 @@ pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationTok
     }
 }
 
-fn serve(stream: TcpStream, answer: Answer, open: &GracefulShutdown) {
+fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &GracefulShutdown) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
+    let http = http(place.limits());
+    let pace = Pace::new(place);
     let (stream, answers) = Watched::over(stream);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let stream = Paced::new(stream, Arc::clone(&pace));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let under_way = pace.begins();
+        let mut request = request.map(|body| RequestBytes::new(body, Arc::clone(&pace)));
         request.extensions_mut().insert(answers.next());
         let answering = answer(request);
         let answers = answers.clone();
-        async move { Ok::<_, Infallible>(answering.await.map(|body| answers.watch(body))) }
+        async move {
+            let response = answering.await;
+            let watched = |body| AnswerBytes::new(answers.watch(body), under_way);
+            Ok::<_, Infallible>(response.map(watched))
+        }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = open.watch(connection);
+    let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }
     });
+}
+
+/// HTTP within these limits; how long things may take is the socket's affair.
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None)
+        .max_buf_size(MAX_HEADER_BYTES);
+    if limits.max_headers != connection::USUAL_HEADERS {
+        http.max_headers(limits.max_headers);
+    }
+    http
 }

@@ -30,7 +30,7 @@ pub use local::LocalToken;
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
 pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
-pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings};
+pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TcpSettings};
 pub use tenant::{ChoiceSettings, RequiredRight, TenantSettings, WorkOsSettings};
 pub use tokens::{
     AuthSettings, IssuerSettings, KeySetSettings, KeySetSource, TokenSettings, VerificationKeys,

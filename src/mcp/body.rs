@@ -1,6 +1,8 @@
 //! The body of a request for MCP: whether it says that it is JSON, and its bytes, up to a limit. In: a request's parts.
 //! Out: bytes, or the refusal. Nothing of a body that is too large is kept.
 
+use std::{error::Error, io};
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
@@ -28,8 +30,17 @@ where
     let (status, why) = if error.is::<LengthLimitError>() {
         let why = "the body is larger than this server takes";
         (StatusCode::PAYLOAD_TOO_LARGE, why)
+    } else if is_late(&*error) {
+        let why = "the body took longer to arrive than this server waits";
+        (StatusCode::REQUEST_TIMEOUT, why)
     } else {
         (StatusCode::BAD_REQUEST, "the body did not arrive")
     };
     Err(response::refusal(status, INVALID_REQUEST, why))
+}
+
+/// Whether whoever carries the body had no more patience with its client.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }

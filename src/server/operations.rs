@@ -1,16 +1,16 @@
 //! The operations port: health for whoever runs us. No token; bound to loopback unless the operator says otherwise.
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::{
     Body,
+    connection::RequestBytes,
     health::{self, Checks},
     reply,
 };
 
 /// Answers a request to the operations port.
-pub async fn answer(request: Request<Incoming>, checks: Checks) -> Response<Body> {
+pub async fn answer(request: Request<RequestBytes>, checks: Checks) -> Response<Body> {
     if request.method() != Method::GET {
         return reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "use GET");
     }

@@ -8,11 +8,12 @@ use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{
-    Answering, Body, cors,
+    Answering, Body,
+    connection::RequestBytes,
+    cors,
     gate::{Gate, Stopped},
     health,
     metadata::{self, Resource, ResourceMetadata},
@@ -56,7 +57,7 @@ pub struct Public {
 
 impl Public {
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
         // Platforms probe health by address, so it comes before the gate; it tells nothing.
         if request.uri().path() == "/healthz" && is_read(request.method()) {
             return health::live();
@@ -99,7 +100,7 @@ impl Public {
     }
 
     /// MCP for a page that the gate has let in, or for a client that is no page.
-    async fn for_page(&self, request: Request<Incoming>, answer: &McpAnswer) -> Response<Body> {
+    async fn for_page(&self, request: Request<RequestBytes>, answer: &McpAnswer) -> Response<Body> {
         let Some(origin) = request.headers().get(ORIGIN).cloned() else {
             return self.mcp(request, answer).await;
         };
@@ -111,7 +112,7 @@ impl Public {
         response
     }
 
-    async fn mcp(&self, request: Request<Incoming>, answer: &McpAnswer) -> Response<Body> {
+    async fn mcp(&self, request: Request<RequestBytes>, answer: &McpAnswer) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let caller = match self.verifier.caller(request.headers(), (self.now)()).await {
             Ok(caller) => caller,
@@ -130,6 +131,11 @@ impl Public {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "invalid_request",
                 "the body is larger than this server takes",
+            ),
+            Err(Refused::TooSlow) => reply::refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                "invalid_request",
+                "the body took longer to arrive than this server waits",
             ),
             Err(Refused::Broken) => reply::refusal(
                 StatusCode::BAD_REQUEST,
@@ -198,7 +204,7 @@ impl Public {
 
 /// Something that every page may read, and nothing but read.
 async fn open(
-    request: &Request<Incoming>,
+    request: &Request<RequestBytes>,
     read: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
     if cors::is_preflight(request) {

@@ -2,19 +2,20 @@
 //! with a challenge, which is what makes a client ask for more. In: a request and its caller. Out: the same request, or
 //! the scopes it needs. MCP checks each call again; nothing here is the only lock.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use serde::Deserialize;
 
+use super::connection::RequestBytes;
 use crate::auth::Caller;
 
 /// A request's body: as it arrives, or read already and put back.
-pub type RequestBody = Either<Incoming, Full<Bytes>>;
+pub type RequestBody = Either<RequestBytes, Full<Bytes>>;
 
 /// What the tools of the moment ask of their callers.
 pub trait ToolScopes: Send + Sync {
@@ -38,6 +39,8 @@ pub(super) enum Refused {
     Lacks(Vec<String>),
     /// The body is larger than is allowed.
     TooLarge,
+    /// The body did not arrive in time.
+    TooSlow,
     /// The body did not arrive.
     Broken,
 }
@@ -52,7 +55,7 @@ const CALL: &str = "tools/call";
 
 /// The request as it came, if its caller has every scope that the tools in it ask for; `limit` is the longest body.
 pub(super) async fn check(
-    request: Request<Incoming>,
+    request: Request<RequestBytes>,
     caller: &Caller,
     scopes: &dyn ToolScopes,
     limit: usize,
@@ -109,14 +112,17 @@ fn named_in(headers: &HeaderMap) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refused> {
+async fn read(body: RequestBytes, limit: usize) -> Result<Bytes, Refused> {
     if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
         return Err(Refused::TooLarge);
     }
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Refused::TooLarge),
-        Err(_) => Err(Refused::Broken),
+        Err(error) => Err(match error.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() == io::ErrorKind::TimedOut => Refused::TooSlow,
+            _ => Refused::Broken,
+        }),
     }
 }
 

@@ -69,6 +69,13 @@ keys! {
     SERVER_ALLOWED_ORIGINS = "server.allowed_origins", Some(""), [];
     SERVER_MAX_REQUEST_BYTES = "server.max_request_bytes", Some("4 MiB"), [];
     SERVER_SSE = "server.sse", Some("true"), [];
+    SERVER_HEADER_TIMEOUT = "server.header_timeout", Some("15s"), [];
+    SERVER_BODY_TIMEOUT = "server.body_timeout", Some("60s"), [];
+    SERVER_WRITE_TIMEOUT = "server.write_timeout", Some("30s"), [];
+    SERVER_IDLE_TIMEOUT = "server.idle_timeout", Some("75s"), [];
+    SERVER_MAX_HEADERS = "server.max_headers", Some("100"), [];
+    SERVER_MAX_CONNECTIONS = "server.max_connections", Some("10000"), [];
+    SERVER_MAX_CONNECTIONS_PER_IP = "server.max_connections_per_ip", None, [];
     OPS_LISTEN = "ops.listen", Some("127.0.0.1:9091"), [];
     BACKEND_URL = "backend.url", Some("http://127.0.0.1:8080"), ["TOOLBRIDGE_GO_API_BASE_URL"];
     BACKEND_CONNECT_TIMEOUT = "backend.connect_timeout", Some("2s"), [];

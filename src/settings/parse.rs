@@ -35,6 +35,16 @@ pub(super) fn count(text: &str) -> Result<usize, Wrong> {
     })
 }
 
+/// Header lines of a request: fewer than clients send would shut everybody out, and each place for one costs memory.
+pub(super) fn header_count(text: &str) -> Result<usize, Wrong> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (20..=1000).contains(number));
+    number.ok_or_else(|| {
+        let what = format!("{} is not a whole number from 20 to 1000", shown(text));
+        Wrong::new(what, "write it in digits, such as `100`")
+    })
+}
+
 /// Bytes: digits alone, or with `KiB`, `MiB`, `GiB`; from 1 KiB to 1 GiB.
 pub(super) fn bytes(text: &str) -> Result<usize, Wrong> {
     const UNITS: [(&str, usize); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];

@@ -31,6 +31,27 @@ pub struct ServerSettings {
     pub max_request_bytes: usize,
     /// Whether clients of revision 2024-11-05 are served, at `/sse`.
     pub sse: bool,
+    /// What one TCP connection may take, and how many there may be.
+    pub tcp: TcpSettings,
+}
+
+/// The part of `server.*` that bounds TCP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpSettings {
+    /// Until the head of a request is here.
+    pub header_timeout: Duration,
+    /// Until the body of a request is here.
+    pub body_timeout: Duration,
+    /// Bytes that wait to be sent may wait this long.
+    pub write_timeout: Duration,
+    /// A connection without a request is kept this long.
+    pub idle_timeout: Duration,
+    /// Header lines of one request.
+    pub max_headers: usize,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one address; `None`: any number.
+    pub max_connections_per_ip: Option<usize>,
 }
 
 /// `ops.*`: where health, metrics and console are served.
@@ -85,6 +106,7 @@ impl ServerSettings {
         let allowed_origins = reader.list(&keys::SERVER_ALLOWED_ORIGINS, parse::origin);
         let max_request_bytes = reader.scalar(&keys::SERVER_MAX_REQUEST_BYTES, parse::bytes);
         let sse = reader.boolean(&keys::SERVER_SSE);
+        let tcp = TcpSettings::read(reader);
         Some(Self {
             listen: listen?,
             public_url,
@@ -93,6 +115,29 @@ impl ServerSettings {
             allowed_origins: allowed_origins?,
             max_request_bytes: max_request_bytes?,
             sse: sse?,
+            tcp: tcp?,
+        })
+    }
+}
+
+impl TcpSettings {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let bounds = SHORTEST_TIMEOUT..=LONGEST_TIMEOUT;
+        let header_timeout = reader.duration(&keys::SERVER_HEADER_TIMEOUT, bounds.clone());
+        let body_timeout = reader.duration(&keys::SERVER_BODY_TIMEOUT, bounds.clone());
+        let write_timeout = reader.duration(&keys::SERVER_WRITE_TIMEOUT, bounds.clone());
+        let idle_timeout = reader.duration(&keys::SERVER_IDLE_TIMEOUT, bounds);
+        let max_headers = reader.scalar(&keys::SERVER_MAX_HEADERS, parse::header_count);
+        let max_connections = reader.scalar(&keys::SERVER_MAX_CONNECTIONS, parse::count);
+        let per_ip = reader.scalar(&keys::SERVER_MAX_CONNECTIONS_PER_IP, parse::count);
+        Some(Self {
+            header_timeout: header_timeout?,
+            body_timeout: body_timeout?,
+            write_timeout: write_timeout?,
+            idle_timeout: idle_timeout?,
+            max_headers: max_headers?,
+            max_connections: max_connections?,
+            max_connections_per_ip: per_ip,
         })
     }
 }

@@ -20,6 +20,7 @@ use toolbridge::{
     mcp::{Calls, Handler},
     reload::Reload,
     sandbox::{Sandbox, SandboxSettings, Tenants, TokenRules},
+    server::connection::Door,
     settings::{Settings, SettingsError, SettingsFile, Sources},
     shutdown::Shutdown,
 };
@@ -53,6 +54,7 @@ pub(crate) struct Sidecar {
     pub(crate) shutdown: Shutdown,
     pub(crate) reload: Reload,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) door: Arc<Door>,
     running: JoinHandle<bool>,
 }
 
@@ -154,6 +156,7 @@ impl Setup {
             ops_url: app.ops_url(),
             reload: app.reload(),
             calls: app.calls(),
+            door: app.door(),
             running: tokio::spawn(app.run_with(shutdown.clone(), around)),
             shutdown,
         }

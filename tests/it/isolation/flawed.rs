@@ -9,7 +9,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -22,7 +21,10 @@ use toolbridge::{
     isolation::{Credentials, Target},
     outgoing::{self, Timeouts},
     sandbox::{Sandbox, SandboxSettings, TokenRules},
-    server::{self, Body},
+    server::{
+        self, Body,
+        connection::{Door, Limits, RequestBytes},
+    },
     settings::{Settings, SettingsFile, Sources},
     shutdown::Shutdown,
 };
@@ -100,7 +102,12 @@ impl Flawed {
                 let proxy = Arc::clone(&proxy);
                 Box::pin(async move { proxy.answer(request).await })
             });
-            tokio::spawn(server::accept(listener, answer, stop.clone()));
+            tokio::spawn(server::accept(
+                listener,
+                answer,
+                Door::new(Limits::OPERATIONS),
+                stop.clone(),
+            ));
             targets.push(Target {
                 tenant: tenant.to_owned(),
                 url: url.parse().unwrap(),
@@ -117,7 +124,7 @@ impl Flawed {
 }
 
 impl Proxy {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         parts.headers.remove("host");
