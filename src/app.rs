@@ -8,7 +8,10 @@ mod scopes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
@@ -33,7 +36,8 @@ use crate::{
     server::{
         self, Answer, Open,
         gate::Gate,
-        health::Checks,
+        health::{self, Checks},
+        leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
         operations,
         public::{McpAnswer, Public},
@@ -45,11 +49,14 @@ use crate::{
     shutdown::Shutdown,
 };
 
-use readiness::{Readiness, address_of};
+use readiness::{Need, Readiness, address_of};
 use scopes::CatalogueScopes;
 
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
+
+/// Everybody may ask the public port whether we are ready, and so often we look.
+const PUBLIC_LOOKS: Duration = Duration::from_secs(1);
 
 /// A sidecar with its ports taken, not yet answering.
 pub struct App {
@@ -183,6 +190,18 @@ impl App {
         })
     }
 
+    /// Not ready while `trouble` says something, which `/readyz` shows under this name, before everything else.
+    #[must_use]
+    pub fn needs(
+        mut self,
+        name: &'static str,
+        trouble: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let trouble = Box::new(trouble);
+        self.checks = readiness::behind(Need { name, trouble }, self.checks);
+        self
+    }
+
     /// Where MCP will answer.
     #[must_use]
     pub fn mcp_url(&self) -> String {
@@ -226,8 +245,11 @@ impl App {
         around: impl FnOnce(Handler) -> H,
     ) -> bool {
         let grace = self.settings.shutdown.grace;
-        let answer = self.public_answer(around);
+        let seldom = health::seldom(Arc::clone(&self.checks), PUBLIC_LOOKS);
+        let bare = readiness::until_stopping(seldom, shutdown.clone());
         let stop = CancellationToken::new();
+        let answer = self.public_answer(around, bare);
+        let answer = leaving::until_the_last(answer, self.core.running.clone(), stop.clone());
         // Beside everything else: an issuer that is slow must not hold up the start, and whoever comes before the keys
         // waits for the same fetch.
         let verifier = Arc::clone(&self.core.verifier);
@@ -259,7 +281,11 @@ impl App {
     }
 
     /// What answers on the public port.
-    fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
+    fn public_answer<H: HandlesMcp>(
+        &self,
+        around: impl FnOnce(Handler) -> H,
+        checks: Checks,
+    ) -> Answer {
         let server = &self.settings.server;
         let connections = &self.settings.connections;
         let handler = around(Handler::new(
@@ -292,6 +318,7 @@ impl App {
                 &server.allowed_hosts,
                 &server.allowed_origins,
             ),
+            checks,
             verifier: Arc::clone(&self.core.verifier),
             metadata: self.metadata(),
             issuer_metadata: self.core.verifier.issuer_metadata(),
@@ -345,24 +372,34 @@ impl App {
     }
 }
 
-/// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise
-/// stay forever. A write outlives the connection it came on, so that having none left is no reason to go. Whether every
-/// call finished.
+/// Lets whoever is connected send what is on its way already, and running calls finish, together for at most `grace`, and
+/// their answers leave; then ends the streams, which would otherwise stay forever. A write outlives the connection it came
+/// on, so that having none left is no reason to go. Whether every call finished.
 async fn wind_down(
     open: Open,
     running: &TaskTracker,
     streams: &CancellationToken,
     grace: Duration,
 ) -> bool {
-    let mut ended = tokio::spawn(open.end());
+    let deadline = Instant::now() + grace;
     running.close();
-    let finished = timeout(grace, running.wait()).await.is_ok();
-    if timeout(FLUSH, &mut ended).await.is_err() {
-        streams.cancel();
-        // Whoever does not read the end of a stream does not hold up ours.
-        let _ = timeout(FLUSH, ended).await;
+    open.rests(LAST_REQUESTS.min(grace)).await;
+    // As long as there is something to wait for, idle connections are not closed under a request that is on its way.
+    let _ = timeout_at(deadline, running.wait()).await;
+    let mut ended = tokio::spawn(open.end());
+    loop {
+        let finished = timeout_at(deadline, running.wait()).await.is_ok();
+        if timeout(FLUSH, &mut ended).await.is_ok() {
+            return finished && timeout_at(deadline, running.wait()).await.is_ok();
+        }
+        // A request that had arrived may have become a call only now.
+        if !finished || running.is_empty() {
+            streams.cancel();
+            // Whoever does not read the end of a stream does not hold up ours.
+            let _ = timeout(FLUSH, ended).await;
+            return finished;
+        }
     }
-    finished
 }
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<Port, StartError> {

@@ -5,6 +5,7 @@
 
 pub mod gate;
 pub mod health;
+pub mod leaving;
 pub mod metadata;
 pub mod operations;
 pub mod public;
@@ -24,7 +25,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// A response's body: bytes or a stream of events, never an error of ours.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -42,22 +43,32 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// TCP connections that are still open.
-pub struct Open(GracefulShutdown);
+#[derive(Default)]
+pub struct Open {
+    graceful: GracefulShutdown,
+    connections: TaskTracker,
+}
 
 impl Open {
+    /// Returns when none is left of itself, after `patience` at the latest.
+    pub async fn rests(&self, patience: Duration) {
+        self.connections.close();
+        let _ = tokio::time::timeout(patience, self.connections.wait()).await;
+    }
+
     /// Tells them to take no further request; returns when the last one has ended.
     pub async fn end(self) {
-        self.0.shutdown().await;
+        self.graceful.shutdown().await;
     }
 }
 
 /// Accepts connections until `stop`; returns those that are still open, for a graceful end.
 pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationToken) -> Open {
-    let open = GracefulShutdown::new();
+    let open = Open::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return Open(open),
+            () = stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, _)) => serve(stream, Arc::clone(&answer), &open),
@@ -68,9 +79,29 @@ pub async fn accept(listener: TcpListener, answer: Answer, stop: CancellationTok
             }
         }
     }
+    if let Err(error) = serve_queue(listener, &answer, &open) {
+        tracing::debug!(%error, "who was waiting to be accepted was not");
+    }
+    open
 }
 
-fn serve(stream: TcpStream, answer: Answer, open: &GracefulShutdown) {
+/// The kernel has accepted more than we have, and would reset them all when the listener is closed. Nothing is awaited
+/// between the last one and that.
+fn serve_queue(listener: TcpListener, answer: &Answer, open: &Open) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                serve(TcpStream::from_std(stream)?, Arc::clone(answer), open);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn serve(stream: TcpStream, answer: Answer, open: &Open) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
@@ -83,8 +114,8 @@ fn serve(stream: TcpStream, answer: Answer, open: &GracefulShutdown) {
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    let connection = open.watch(connection);
-    tokio::spawn(async move {
+    let connection = open.graceful.watch(connection);
+    open.connections.spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }

@@ -21,6 +21,7 @@ mod crowd;
 mod dialects;
 mod doctor;
 mod harness;
+mod health;
 mod isolation;
 mod limits;
 mod organizations;
