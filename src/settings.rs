@@ -5,6 +5,7 @@
 //! The layers decide first: a variable beats the file, an alias such as `JWT_ISSUER` being a variable like any other.
 //! Where the environment has both an alias and the key's own variable (`TOOLBRIDGE_AUTH__ISSUER`), the own one wins.
 
+mod child;
 mod environment;
 mod file;
 mod keys;
@@ -23,6 +24,7 @@ mod tenant;
 mod tokens;
 mod verifier;
 
+pub use child::{ChildSettings, ChildSignal};
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
 pub use local::LocalToken;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// How long stopping may take.
     pub shutdown: ShutdownSettings,
+    /// The backend as a child of ours, where a command is given.
+    pub child: ChildSettings,
 }
 
 /// `environment`: whether the rules of production hold.
@@ -162,6 +166,7 @@ impl Settings {
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
         let shutdown = ShutdownSettings::read(reader);
+        let child = ChildSettings::read(reader);
         Some(Self {
             environment: stage?,
             server: server?,
@@ -178,6 +183,7 @@ impl Settings {
             log: log?,
             connections: connections?,
             shutdown: shutdown?,
+            child: child?,
         })
     }
 }
