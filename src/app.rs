@@ -3,54 +3,55 @@
 
 pub mod stdio;
 
+mod parts;
 mod readiness;
 mod scopes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
     auth::{KeyError, Verifier},
-    backend::{
-        Backend, BackendSettings, BackendUrl, ClockSkew, InvalidBackendUrl, RetrySettings, retry,
-    },
+    backend::{Backend, ClockSkew, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
-    identity::{
-        CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
-        outbound::{Exchange, Mint},
-    },
+    identity::{CannotAsk, Identities, InvalidSecret, Outbound},
     mcp::{
-        CallParts, Calls, CannotKeep, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Journal,
-        Lists, McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService,
-        SseSettings, WriteRules, Writes, workspace::ReservedName,
+        CallParts, Calls, CannotKeep, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists,
+        McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
+        Writes, workspace::ReservedName,
     },
-    outgoing::Timeouts,
     reload::{self, Reload},
     server::{
         self, Answer, Open,
-        connection::{self, Door, Limits},
+        connection::{Door, Limits},
         gate::Gate,
-        health::Checks,
+        health::{self, Checks},
+        leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
         operations,
         public::{McpAnswer, Public},
     },
-    settings::{
-        AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, OutboundSettings,
-        RequiredRight, Settings, TcpSettings, TenantSettings, WorkOsSettings, WriteSettings,
-    },
+    settings::{AuthSettings, CatalogueSource, Settings},
     shutdown::Shutdown,
 };
 
-use readiness::{Readiness, address_of};
+pub use parts::catalogue;
+
+use readiness::{Need, Readiness, address_of};
 use scopes::CatalogueScopes;
 
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
+
+/// Everybody may ask the public port whether we are ready, and so often we look.
+const PUBLIC_LOOKS: Duration = Duration::from_secs(1);
 
 /// A sidecar with its ports taken, not yet answering.
 pub struct App {
@@ -125,19 +126,22 @@ pub enum StartError {
 impl Core {
     fn of(settings: &Settings, keys: &SealKeys) -> Result<Self, StartError> {
         let catalogue = catalogue(&settings.catalogue).map_err(StartError::Catalogue)?;
-        warn_of_foreign_audiences(&settings.auth);
+        parts::warn_of_foreign_audiences(&settings.auth);
         let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
-        let backend = Backend::new(backend(settings)?, running.clone())?;
+        let backend = Backend::new(parts::backend(settings)?, running.clone())?;
         let clock_skew = backend.clock_skew();
-        let outbound = Arc::new(outbound(settings)?);
-        let identities = Identities::new(tenant(settings, &outbound)?, signer(settings)?)
-            .with_outbound(Arc::clone(&outbound), clock::unix_now);
+        let outbound = Arc::new(parts::outbound(settings)?);
+        let identities = Identities::new(
+            parts::tenant(settings, &outbound)?,
+            parts::signer(settings)?,
+        )
+        .with_outbound(Arc::clone(&outbound), clock::unix_now);
         let calls = Calls::new(CallParts {
             catalogue: Arc::new(catalogue),
             identities,
             backend,
-            writes: Writes::new(writes(settings)?),
+            writes: Writes::new(parts::writes(settings)?),
             running: running.clone(),
         })?;
         Ok(Self {
@@ -188,11 +192,23 @@ impl App {
             ops: bind("ops.listen", settings.ops.listen).await?,
             checks: readiness.checks(),
             core,
-            door: Door::new(limits(&settings.server.tcp)),
+            door: Door::new(parts::limits(&settings.server.tcp)),
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             settings,
             streams: CancellationToken::new(),
         })
+    }
+
+    /// Not ready while `trouble` says something, which `/readyz` shows under this name, before everything else.
+    #[must_use]
+    pub fn needs(
+        mut self,
+        name: &'static str,
+        trouble: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let trouble = Box::new(trouble);
+        self.checks = readiness::behind(Need { name, trouble }, self.checks);
+        self
     }
 
     /// Where MCP will answer.
@@ -244,8 +260,11 @@ impl App {
         around: impl FnOnce(Handler) -> H,
     ) -> bool {
         let grace = self.settings.shutdown.grace;
-        let answer = self.public_answer(around);
+        let seldom = health::seldom(Arc::clone(&self.checks), PUBLIC_LOOKS);
+        let bare = readiness::until_stopping(seldom, shutdown.clone());
         let stop = CancellationToken::new();
+        let answer = self.public_answer(around, bare);
+        let answer = leaving::until_the_last(answer, self.core.running.clone(), stop.clone());
         // Beside everything else: an issuer that is slow must not hold up the start, and whoever comes before the keys
         // waits for the same fetch.
         let verifier = Arc::clone(&self.core.verifier);
@@ -280,7 +299,11 @@ impl App {
     }
 
     /// What answers on the public port.
-    fn public_answer<H: HandlesMcp>(&self, around: impl FnOnce(Handler) -> H) -> Answer {
+    fn public_answer<H: HandlesMcp>(
+        &self,
+        around: impl FnOnce(Handler) -> H,
+        checks: Checks,
+    ) -> Answer {
         let server = &self.settings.server;
         let connections = &self.settings.connections;
         let handler = around(Handler::new(
@@ -313,6 +336,7 @@ impl App {
                 &server.allowed_hosts,
                 &server.allowed_origins,
             ),
+            checks,
             verifier: Arc::clone(&self.core.verifier),
             metadata: self.metadata(),
             issuer_metadata: self.core.verifier.issuer_metadata(),
@@ -366,24 +390,34 @@ impl App {
     }
 }
 
-/// Lets running calls finish for at most `grace` and their answers leave; then ends the streams, which would otherwise
-/// stay forever. A write outlives the connection it came on, so that having none left is no reason to go. Whether every
-/// call finished.
+/// Lets whoever is connected send what is on its way already, and running calls finish, together for at most `grace`, and
+/// their answers leave; then ends the streams, which would otherwise stay forever. A write outlives the connection it came
+/// on, so that having none left is no reason to go. Whether every call finished.
 async fn wind_down(
     open: Open,
     running: &TaskTracker,
     streams: &CancellationToken,
     grace: Duration,
 ) -> bool {
-    let mut ended = tokio::spawn(open.end());
+    let deadline = Instant::now() + grace;
     running.close();
-    let finished = timeout(grace, running.wait()).await.is_ok();
-    if timeout(FLUSH, &mut ended).await.is_err() {
-        streams.cancel();
-        // Whoever does not read the end of a stream does not hold up ours.
-        let _ = timeout(FLUSH, ended).await;
+    open.rests(LAST_REQUESTS.min(grace)).await;
+    // As long as there is something to wait for, idle connections are not closed under a request that is on its way.
+    let _ = timeout_at(deadline, running.wait()).await;
+    let mut ended = tokio::spawn(open.end());
+    loop {
+        let finished = timeout_at(deadline, running.wait()).await.is_ok();
+        if timeout(FLUSH, &mut ended).await.is_ok() {
+            return finished && timeout_at(deadline, running.wait()).await.is_ok();
+        }
+        // A request that had arrived may have become a call only now.
+        if !finished || running.is_empty() {
+            streams.cancel();
+            // Whoever does not read the end of a stream does not hold up ours.
+            let _ = timeout(FLUSH, ended).await;
+            return finished;
+        }
     }
-    finished
 }
 
 async fn bind(setting: &'static str, addr: SocketAddr) -> Result<Port, StartError> {
@@ -396,128 +430,5 @@ async fn bind(setting: &'static str, addr: SocketAddr) -> Result<Port, StartErro
         setting,
         addr,
         source,
-    })
-}
-
-/// The catalogue that is meant.
-///
-/// # Errors
-/// Every problem it has.
-pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
-    match source {
-        CatalogueSource::Shipped => Catalogue::shipped(),
-        CatalogueSource::File(path) => Catalogue::load(path),
-    }
-}
-
-fn warn_of_foreign_audiences(settings: &AuthSettings) {
-    if let AuthSettings::Tokens(tokens) = settings
-        && !tokens.extra_audiences.is_empty()
-    {
-        let audiences = tokens.extra_audiences.join(", ");
-        tracing::warn!(
-            audiences,
-            "auth.extra_audiences: tokens made for other services are accepted here"
-        );
-    }
-}
-
-fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource, CannotAsk> {
-    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key, it.cache);
-    let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
-        members,
-        default: choice.default.clone(),
-        choice_lifetime: choice.lifetime,
-    };
-    Ok(match &settings.tenant {
-        TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
-        TenantSettings::Required(tenant, right) => {
-            let right = match right {
-                RequiredRight::Claim(name) => Right::Claim(name.clone()),
-                RequiredRight::WorkOs(it) => Right::Membership(workos(it)?),
-            };
-            TenantSource::Required(tenant.clone(), right)
-        }
-        TenantSettings::WorkOs(it, choice) => chosen(workos(it)?, choice),
-        TenantSettings::Backend(choice, cache) => {
-            let outbound = Arc::clone(outbound);
-            let members =
-                Members::of_backend(&settings.backend.url, outbound, clock::unix_now, *cache);
-            chosen(members?, choice)
-        }
-    })
-}
-
-fn limits(tcp: &TcpSettings) -> Limits {
-    let limits = Limits {
-        header_timeout: tcp.header_timeout,
-        body_timeout: tcp.body_timeout,
-        write_timeout: tcp.write_timeout,
-        idle_timeout: tcp.idle_timeout,
-        max_headers: tcp.max_headers,
-        max_connections: tcp.max_connections,
-        max_connections_per_ip: tcp.max_connections_per_ip,
-    };
-    limits.within(connection::open_files())
-}
-
-fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
-    let backend = &settings.backend;
-    let base: BackendUrl = backend.url.as_str().parse()?;
-    Ok(BackendSettings {
-        base,
-        timeouts: Timeouts {
-            connect: backend.connect_timeout,
-            request: backend.request_timeout,
-        },
-        call_timeout: backend.call_timeout,
-        retry: RetrySettings {
-            base: backend.retry_base,
-            dice: retry::dice,
-        },
-        session_reuse: backend.session_reuse,
-        max_response_bytes: backend.max_response_bytes,
-        now: clock::unix_now,
-    })
-}
-
-/// How writes happen once. A folder that nobody asked for is used if it can be.
-fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
-    let WriteSettings { keep, journal } = &settings.writes;
-    let tenant = match &settings.tenant {
-        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => tenant.as_str(),
-        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => "",
-    };
-    let whose = [settings.backend.url.as_str(), tenant];
-    let journal = match journal {
-        JournalPlace::Off => None,
-        JournalPlace::Folder(folder) => Some(Journal::open(folder, whose)?),
-        JournalPlace::IfPossible(folder) => Journal::open(folder, whose)
-            .inspect_err(|error| tracing::warn!(%error, "no folder for writes.journal: a write under way would be forgotten with this process"))
-            .ok(),
-    };
-    Ok(WriteRules {
-        keep: *keep,
-        journal,
-        now: clock::unix_now,
-    })
-}
-
-/// Signs tenant headers, where the backend wants that.
-fn signer(settings: &Settings) -> Result<Option<Signer>, InvalidSecret> {
-    let signer = settings.signing_secret.as_ref().map(Signer::new);
-    let key_id = || settings.signing_key_id.clone();
-    Ok(signer
-        .transpose()?
-        .map(|signer| signer.with_key_id(key_id())))
-}
-
-fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
-    Ok(match &settings.outbound {
-        OutboundSettings::Forward => Outbound::Forward,
-        OutboundSettings::Exchange(exchange) => {
-            Outbound::Exchange(Exchange::new(exchange.clone(), signer(settings)?)?)
-        }
-        OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
     })
 }

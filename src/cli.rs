@@ -25,6 +25,8 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::catalogue::{self, operations};
+#[cfg(unix)]
+use crate::child;
 
 /// Exit code of wrong configuration (`EX_USAGE` of sysexits).
 const CONFIGURATION: u8 = 64;
@@ -75,6 +77,10 @@ enum Command {
     Health(health::Health),
     /// Try to cross tenants and people with every tool, and report what came of it
     ProveIsolation(prove_isolation::ProveIsolation),
+    /// Become a command that dies with us: how `serve -- COMMAND` starts its child
+    #[cfg(unix)]
+    #[command(name = child::LAUNCH, hide = true)]
+    Launch(serve::Launch),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  source <(toolbridge completions bash)\n  toolbridge completions fish > ~/.config/fish/completions/toolbridge.fish"
@@ -150,6 +156,8 @@ impl Command {
             Self::Doctor(doctor) => doctor.run(),
             Self::Health(health) => health.run(),
             Self::ProveIsolation(prove) => prove.run(),
+            #[cfg(unix)]
+            Self::Launch(launch) => Err(launch.run()),
             Self::Completions { shell } => completions(shell),
         }
     }

@@ -33,6 +33,8 @@ pub mod outgoing;
 
 // The process around them.
 pub mod app;
+#[cfg(unix)]
+pub mod child;
 pub mod cli;
 pub mod reload;
 pub mod settings;

@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod gate;
 pub mod health;
+pub mod leaving;
 pub mod metadata;
 pub mod operations;
 pub mod public;
@@ -23,7 +24,7 @@ use http_body_util::combinators::BoxBody;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use connection::{AnswerBytes, Door, Entered, Limits, Pace, Paced, RequestBytes};
 use watched::Watched;
@@ -41,12 +42,22 @@ pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// TCP connections that are still open.
-pub struct Open(GracefulShutdown);
+#[derive(Default)]
+pub struct Open {
+    graceful: GracefulShutdown,
+    connections: TaskTracker,
+}
 
 impl Open {
+    /// Returns when none is left of itself, after `patience` at the latest.
+    pub async fn rests(&self, patience: Duration) {
+        self.connections.close();
+        let _ = tokio::time::timeout(patience, self.connections.wait()).await;
+    }
+
     /// Tells them to take no further request; returns when the last one has ended.
     pub async fn end(self) {
-        self.0.shutdown().await;
+        self.graceful.shutdown().await;
     }
 }
 
@@ -58,11 +69,11 @@ pub async fn accept(
     door: Arc<Door>,
     stop: CancellationToken,
 ) -> Open {
-    let open = GracefulShutdown::new();
+    let open = Open::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return Open(open),
+            () = stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, from)) => match door.enter(from.ip()) {
@@ -76,9 +87,38 @@ pub async fn accept(
             }
         }
     }
+    if let Err(error) = serve_queue(listener, &answer, &door, &open) {
+        tracing::debug!(%error, "who was waiting to be accepted was not");
+    }
+    open
 }
 
-fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &GracefulShutdown) {
+/// The kernel has accepted more than we have, and would reset them all when the listener is closed. Nothing is awaited
+/// between the last one and that.
+fn serve_queue(
+    listener: TcpListener,
+    answer: &Answer,
+    door: &Arc<Door>,
+    open: &Open,
+) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, from)) => {
+                stream.set_nonblocking(true)?;
+                let stream = TcpStream::from_std(stream)?;
+                match door.enter(from.ip()) {
+                    Some(place) => serve(stream, place, Arc::clone(answer), open),
+                    None => connection::refuse(stream, door),
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &Open) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
@@ -98,8 +138,10 @@ fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &GracefulShutd
             Ok::<_, Infallible>(response.map(watched))
         }
     });
-    let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
-    tokio::spawn(async move {
+    let connection = open
+        .graceful
+        .watch(http.serve_connection(TokioIo::new(stream), service));
+    open.connections.spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended early");
         }

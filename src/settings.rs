@@ -5,6 +5,7 @@
 //! The layers decide first: a variable beats the file, an alias such as `JWT_ISSUER` being a variable like any other.
 //! Where the environment has both an alias and the key's own variable (`TOOLBRIDGE_AUTH__ISSUER`), the own one wins.
 
+mod child;
 mod environment;
 mod file;
 mod keys;
@@ -24,6 +25,7 @@ mod tokens;
 mod verifier;
 mod writes;
 
+pub use child::{ChildSettings, ChildSignal};
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
 pub use local::LocalToken;
@@ -82,6 +84,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// How long stopping may take.
     pub shutdown: ShutdownSettings,
+    /// The backend as a child of ours, where a command is given.
+    pub child: ChildSettings,
 }
 
 /// `environment`: whether the rules of production hold.
@@ -167,6 +171,7 @@ impl Settings {
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
         let shutdown = ShutdownSettings::read(reader);
+        let child = ChildSettings::read(reader);
         Some(Self {
             environment: stage?,
             server: server?,
@@ -184,6 +189,7 @@ impl Settings {
             log: log?,
             connections: connections?,
             shutdown: shutdown?,
+            child: child?,
         })
     }
 }

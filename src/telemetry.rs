@@ -34,12 +34,19 @@ pub mod field {
     pub const OUTCOME: &str = "outcome";
     /// The signal that asked to stop, such as `SIGTERM`.
     pub const SIGNAL: &str = "signal";
+    /// Where the child of `serve -- COMMAND` printed a line: `stdout` or `stderr`.
+    pub const CHILD_STREAM: &str = "child.stream";
+    /// Bytes of the child's line that were too many to log.
+    pub const CHILD_DROPPED_BYTES: &str = "child.dropped_bytes";
     /// Why something failed, for the operator.
     pub const ERROR: &str = "error";
 }
 
 /// Crates that log foreign data or connection noise; prefixes of the target, so `hyper` is `hyper_util` too.
 const CAPPED: &[&str] = &["rmcp", "hyper", "reqwest", "h2", "rustls", "tower"];
+
+/// The target of what the child of `serve -- COMMAND` prints.
+const CHILD: &str = "child";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,11 +104,18 @@ where
     Registry::default().with(lines.with_filter(filter(level)))
 }
 
-/// `level` for us, at most `WARN` for the capped crates.
+/// `level` for us, at most `WARN` for the capped crates; the child's lines are its own affair and come through unless
+/// nothing does.
 fn filter(level: LevelFilter) -> Targets {
     let cap = level.min(LevelFilter::WARN);
+    let child = if level == LevelFilter::OFF {
+        level
+    } else {
+        level.max(LevelFilter::INFO)
+    };
     Targets::new()
         .with_default(level)
+        .with_target(CHILD, child)
         .with_targets(CAPPED.iter().map(|target| (*target, cap)))
 }
 
@@ -170,6 +184,25 @@ mod tests {
             tracing::warn!(target: "toolbridge", "degraded");
         });
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_childs_lines_come_through_at_every_level_but_off() {
+        let said = |level| {
+            logged(level, Format::Json, || {
+                tracing::info!(target: "child", { child.stream = "stdout" }, "ready");
+                tracing::info!(target: "toolbridge::child", "ours");
+            })
+        };
+        let text = said(LevelFilter::ERROR);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["target"], &line["message"]),
+            (&CHILD.into(), &"ready".into())
+        );
+        assert_eq!(line[field::CHILD_STREAM], "stdout");
+        assert_eq!(said(LevelFilter::INFO).lines().count(), 2);
+        assert_eq!(said(LevelFilter::OFF), "");
     }
 
     #[test]

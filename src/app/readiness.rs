@@ -31,6 +31,13 @@ pub(super) struct Readiness {
     pub(super) reload: watch::Receiver<reload::Record>,
 }
 
+/// Something else that calls need, under this name.
+pub(super) struct Need {
+    pub(super) name: &'static str,
+    /// What is wrong with it at the moment.
+    pub(super) trouble: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
 impl Readiness {
     pub(super) fn checks(self) -> Checks {
         let this = Arc::new(self);
@@ -62,9 +69,27 @@ impl Readiness {
         ];
         checks.extend(clock_check(&self.clock_skew, self.is_signed));
         let generation = self.calls.published().generation;
-        checks.extend(catalogue_check(&self.reload.borrow(), generation));
+        checks.push(catalogue_check(&self.reload.borrow(), generation));
         checks
     }
+}
+
+/// What `checks` say, behind a line of its own for something else that calls need.
+pub(super) fn behind(need: Need, checks: Checks) -> Checks {
+    let need = Arc::new(need);
+    Arc::new(move || {
+        let first = Check {
+            name: need.name,
+            trouble: (need.trouble)(),
+            remark: None,
+        };
+        let rest = checks();
+        Box::pin(async move {
+            let mut all = vec![first];
+            all.extend(rest.await);
+            all
+        })
+    })
 }
 
 /// What `checks` say, until somebody asks to stop: from then on that alone is said, and nothing is looked at.
@@ -99,19 +124,22 @@ fn clock_check(skew: &ClockSkew, is_signed: bool) -> Option<Check> {
     })
 }
 
-/// A line where the file is not what is served. Calls succeed, with the catalogue of before.
-fn catalogue_check(record: &reload::Record, generation: u64) -> Option<Check> {
-    let trouble = record.trouble.as_ref()?;
-    let since = clock::written(trouble.since);
-    let problems = trouble.problems;
-    let s = if problems == 1 { "" } else { "s" };
-    Some(Check {
+/// What is served is valid, or it would not be served; a remark where the file is not. Calls succeed then, with the
+/// catalogue of before.
+fn catalogue_check(record: &reload::Record, generation: u64) -> Check {
+    let remark = record.trouble.as_ref().map(|trouble| {
+        let since = clock::written(trouble.since);
+        let problems = trouble.problems;
+        let s = if problems == 1 { "" } else { "s" };
+        format!(
+            "the file has {problems} problem{s} since {since}; still serving generation {generation} (see the log)"
+        )
+    });
+    Check {
         name: "catalogue",
         trouble: None,
-        remark: Some(format!(
-            "the file has {problems} problem{s} since {since}; still serving generation {generation} (see the log)"
-        )),
-    })
+        remark,
+    }
 }
 
 /// Host and port as a connection wants them.

@@ -1,10 +1,16 @@
-//! `toolbridge serve`: the sidecar in front of somebody's backend, told by settings.
+//! `toolbridge serve`: the sidecar in front of somebody's backend, told by settings; with a command, which is that backend,
+//! the two live and end as one.
 
-use std::{path::PathBuf, process::ExitCode};
+mod backend;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use tokio::time::Instant;
 
 use super::{Failed, in_runtime, start};
+#[cfg(unix)]
+use crate::child;
 use crate::{
     app::App,
     auth::development,
@@ -15,11 +21,39 @@ use crate::{
 /// Run the sidecar.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  toolbridge serve --config toolbridge.toml\n  TOOLBRIDGE_BACKEND__URL=http://127.0.0.1:8080 toolbridge serve --catalogue tools.yaml\n  toolbridge serve --set server.listen=127.0.0.1:0 --set log.level=debug\n\nEvery setting is explained in toolbridge.example.toml. Exit code 64 where a setting is wrong."
+    after_help = "Examples:\n  toolbridge serve --config toolbridge.toml\n  TOOLBRIDGE_BACKEND__URL=http://127.0.0.1:8080 toolbridge serve --catalogue tools.yaml\n  toolbridge serve --set server.listen=127.0.0.1:0 --set log.level=debug\n  toolbridge serve --set child.health=/healthz -- /usr/local/bin/backend --port 8080\n\nEvery setting is explained in toolbridge.example.toml. SIGTERM or Ctrl-C: calls finish, then exit code 0, with a COMMAND its own (128 + N where signal N ended it; 0 where our SIGTERM did); a second one does not wait. Exit code 64 where a setting is wrong."
 )]
 pub(super) struct Serve {
     #[command(flatten)]
     told: Told,
+    /// The backend, which is started first, started again when it ends, and ended last (settings child.*)
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What `serve -- COMMAND` starts in its child's place.
+#[cfg(unix)]
+#[derive(Args)]
+pub(super) struct Launch {
+    /// Whom to die with
+    parent: u32,
+    /// What to become
+    program: OsString,
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+#[cfg(unix)]
+impl Launch {
+    /// Comes back only where it fails.
+    pub(super) fn run(self) -> Failed {
+        let error = child::become_command(self.parent, &self.program, &self.arguments);
+        Failed {
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
 }
 
 /// What a command is told about the settings.
@@ -40,7 +74,7 @@ impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failed> {
         let settings = self.told.settings()?;
         start::logging(settings.log)?;
-        in_runtime(serve(settings))
+        in_runtime(serve(settings, self.command))
     }
 }
 
@@ -62,7 +96,8 @@ impl Told {
     }
 }
 
-async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
+async fn serve(settings: Settings, command: Vec<OsString>) -> Result<ExitCode, Failed> {
+    let backend = backend::Wanted::of(&settings, command)?;
     let app = App::build(settings)
         .await
         .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?;
@@ -76,15 +111,21 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     }
     let shutdown = Shutdown::on_signals()?;
     app.reload().on_hangup()?;
+    let (app, backend) = backend.start(app, &shutdown)?;
     tracing::info!(
         mcp = app.mcp_url(),
         operations = app.ops_url(),
         tools = catalogue.tools().len(),
         "serving"
     );
-    let finished = app.run(shutdown).await;
+    let asked = async {
+        shutdown.requested().await;
+        Instant::now()
+    };
+    let (finished, asked) = tokio::join!(app.run(shutdown.clone()), asked);
+    let code = backend.ends(asked).await;
     tracing::info!(finished, "stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// `key=value`.

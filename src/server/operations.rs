@@ -5,22 +5,19 @@ use http::{Method, Request, Response, StatusCode};
 use super::{
     Body,
     connection::RequestBytes,
-    health::{self, Checks},
+    health::{self, Checks, Detail},
     reply,
 };
 
 /// Answers a request to the operations port.
 pub async fn answer(request: Request<RequestBytes>, checks: Checks) -> Response<Body> {
-    if request.method() != Method::GET {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return reply::refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "use GET");
     }
-    match request.uri().path() {
-        "/healthz" => health::live(),
-        "/readyz" => health::ready(&checks).await,
-        _ => reply::refusal(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "here are /healthz and /readyz",
-        ),
-    }
+    let path = request.uri().path();
+    let answer = health::answer(path, request.headers(), &checks, Detail::Full).await;
+    answer.unwrap_or_else(|| {
+        let why = "here are /healthz, /readyz and /health";
+        reply::refusal(StatusCode::NOT_FOUND, "not_found", why)
+    })
 }

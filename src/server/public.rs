@@ -15,7 +15,7 @@ use super::{
     connection::RequestBytes,
     cors,
     gate::{Gate, Stopped},
-    health,
+    health::{self, Checks, Detail},
     metadata::{self, Resource, ResourceMetadata},
     reply,
     scopes::{self, Refused, RequestBody, ToolScopes},
@@ -35,6 +35,8 @@ const SSE_IS_OFF: &str = "HTTP+SSE is switched off here (server.sse): MCP is ser
 pub struct Public {
     /// Which hosts and origins are served.
     pub gate: Gate,
+    /// Whether calls would succeed; everybody may ask.
+    pub checks: Checks,
     /// Who recognizes callers.
     pub verifier: Arc<Verifier>,
     /// Where clients learn whom to ask for a token.
@@ -58,9 +60,13 @@ pub struct Public {
 impl Public {
     /// Answers one request.
     pub async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
-        // Platforms probe health by address, so it comes before the gate; it tells nothing.
-        if request.uri().path() == "/healthz" && is_read(request.method()) {
-            return health::live();
+        // Platforms probe health by address, so it comes before the gate; it tells a verdict and nothing else.
+        if is_read(request.method()) {
+            let (path, headers) = (request.uri().path(), request.headers());
+            let health = health::answer(path, headers, &self.checks, Detail::Bare);
+            if let Some(response) = health.await {
+                return response;
+            }
         }
         if let Err(stopped) = self.gate.admits_host(request.uri(), request.headers()) {
             return refuse(stopped);

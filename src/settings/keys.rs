@@ -135,6 +135,13 @@ keys! {
     CONNECTIONS_IDLE_TIMEOUT = "connections.idle_timeout", Some("4h"), [];
     SHUTDOWN_GRACE = "shutdown.grace", Some("7s"), ["TOOLBRIDGE_SHUTDOWN_TIMEOUT_SECONDS"];
     SHUTDOWN_KILL_TIMEOUT = "shutdown.kill_timeout", Some("10s"), [];
+    CHILD_HEALTH = "child.health", None, [];
+    CHILD_START_TIMEOUT = "child.start_timeout", Some("60s"), [];
+    CHILD_ATTEMPTS = "child.attempts", Some("5"), [];
+    CHILD_RESTART = "child.restart", Some("true"), [];
+    CHILD_BACKOFF = "child.backoff", Some("1s"), [];
+    CHILD_BACKOFF_MAX = "child.backoff_max", Some("30s"), [];
+    CHILD_FORWARD = "child.forward", Some("HUP, USR1, USR2, QUIT, WINCH"), [];
 }
 
 /// The key of that name.

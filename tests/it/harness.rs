@@ -6,6 +6,8 @@ pub(crate) mod fake_backend;
 pub(crate) mod legacy;
 pub(crate) mod local;
 pub(crate) mod person;
+#[cfg(unix)]
+pub(crate) mod process;
 pub(crate) mod sse;
 
 use std::{sync::Arc, time::Duration};

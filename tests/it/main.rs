@@ -14,6 +14,8 @@ mod bearer;
 mod cancellation;
 mod canonical_calls;
 mod catalogue;
+#[cfg(target_os = "linux")]
+mod child;
 mod clock_skew;
 mod commands;
 mod connections;
@@ -22,6 +24,7 @@ mod cuts;
 mod dialects;
 mod doctor;
 mod harness;
+mod health;
 mod hostile;
 mod isolation;
 mod limits;

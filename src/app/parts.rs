@@ -1,0 +1,148 @@
+//! Settings → the parts they describe, one function a part. In: `Settings`, checked. Out: what `app` puts together, or why
+//! it cannot be made.
+
+use std::sync::Arc;
+
+use super::StartError;
+use crate::{
+    backend::{BackendSettings, BackendUrl, InvalidBackendUrl, RetrySettings, retry},
+    catalogue::{Catalogue, Problems},
+    clock,
+    identity::{
+        CannotAsk, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
+        outbound::{Exchange, Mint},
+    },
+    mcp::{Journal, WriteRules},
+    outgoing::Timeouts,
+    server::connection::{self, Limits},
+    settings::{
+        AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, OutboundSettings,
+        RequiredRight, Settings, TcpSettings, TenantSettings, WorkOsSettings, WriteSettings,
+    },
+};
+
+/// The catalogue that is meant.
+///
+/// # Errors
+/// Every problem it has.
+pub fn catalogue(source: &CatalogueSource) -> Result<Catalogue, Problems> {
+    match source {
+        CatalogueSource::Shipped => Catalogue::shipped(),
+        CatalogueSource::File(path) => Catalogue::load(path),
+    }
+}
+
+pub(super) fn warn_of_foreign_audiences(settings: &AuthSettings) {
+    if let AuthSettings::Tokens(tokens) = settings
+        && !tokens.extra_audiences.is_empty()
+    {
+        let audiences = tokens.extra_audiences.join(", ");
+        tracing::warn!(
+            audiences,
+            "auth.extra_audiences: tokens made for other services are accepted here"
+        );
+    }
+}
+
+pub(super) fn tenant(
+    settings: &Settings,
+    outbound: &Arc<Outbound>,
+) -> Result<TenantSource, CannotAsk> {
+    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key, it.cache);
+    let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
+        members,
+        default: choice.default.clone(),
+        choice_lifetime: choice.lifetime,
+    };
+    Ok(match &settings.tenant {
+        TenantSettings::Fixed(tenant) => TenantSource::Fixed(tenant.clone()),
+        TenantSettings::Required(tenant, right) => {
+            let right = match right {
+                RequiredRight::Claim(name) => Right::Claim(name.clone()),
+                RequiredRight::WorkOs(it) => Right::Membership(workos(it)?),
+            };
+            TenantSource::Required(tenant.clone(), right)
+        }
+        TenantSettings::WorkOs(it, choice) => chosen(workos(it)?, choice),
+        TenantSettings::Backend(choice, cache) => {
+            let outbound = Arc::clone(outbound);
+            let members =
+                Members::of_backend(&settings.backend.url, outbound, clock::unix_now, *cache);
+            chosen(members?, choice)
+        }
+    })
+}
+
+pub(super) fn limits(tcp: &TcpSettings) -> Limits {
+    let limits = Limits {
+        header_timeout: tcp.header_timeout,
+        body_timeout: tcp.body_timeout,
+        write_timeout: tcp.write_timeout,
+        idle_timeout: tcp.idle_timeout,
+        max_headers: tcp.max_headers,
+        max_connections: tcp.max_connections,
+        max_connections_per_ip: tcp.max_connections_per_ip,
+    };
+    limits.within(connection::open_files())
+}
+
+pub(super) fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
+    let backend = &settings.backend;
+    let base: BackendUrl = backend.url.as_str().parse()?;
+    Ok(BackendSettings {
+        base,
+        timeouts: Timeouts {
+            connect: backend.connect_timeout,
+            request: backend.request_timeout,
+        },
+        call_timeout: backend.call_timeout,
+        retry: RetrySettings {
+            base: backend.retry_base,
+            dice: retry::dice,
+        },
+        session_reuse: backend.session_reuse,
+        max_response_bytes: backend.max_response_bytes,
+        now: clock::unix_now,
+    })
+}
+
+/// How writes happen once. A folder that nobody asked for is used if it can be.
+pub(super) fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
+    let WriteSettings { keep, journal } = &settings.writes;
+    let tenant = match &settings.tenant {
+        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => tenant.as_str(),
+        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => "",
+    };
+    let whose = [settings.backend.url.as_str(), tenant];
+    let journal = match journal {
+        JournalPlace::Off => None,
+        JournalPlace::Folder(folder) => Some(Journal::open(folder, whose)?),
+        JournalPlace::IfPossible(folder) => Journal::open(folder, whose)
+            .inspect_err(|error| tracing::warn!(%error, "no folder for writes.journal: a write under way would be forgotten with this process"))
+            .ok(),
+    };
+    Ok(WriteRules {
+        keep: *keep,
+        journal,
+        now: clock::unix_now,
+    })
+}
+
+/// Signs tenant headers, where the backend wants that.
+pub(super) fn signer(settings: &Settings) -> Result<Option<Signer>, InvalidSecret> {
+    let signer = settings.signing_secret.as_ref().map(Signer::new);
+    let key_id = || settings.signing_key_id.clone();
+    Ok(signer
+        .transpose()?
+        .map(|signer| signer.with_key_id(key_id())))
+}
+
+pub(super) fn outbound(settings: &Settings) -> Result<Outbound, StartError> {
+    Ok(match &settings.outbound {
+        OutboundSettings::Forward => Outbound::Forward,
+        OutboundSettings::Exchange(exchange) => {
+            Outbound::Exchange(Exchange::new(exchange.clone(), signer(settings)?)?)
+        }
+        OutboundSettings::Mint(mint) => Outbound::Mint(Mint::new(mint.clone())),
+    })
+}
