@@ -19,6 +19,7 @@ use crate::{
     },
     catalogue::{Catalogue, Problems},
     clock,
+    guard::{Guard, GuardSettings, InvalidStore, SlotSettings, Slots},
     identity::{
         CannotAsk, Identities, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
@@ -36,7 +37,7 @@ use crate::{
         health::Checks,
         metadata::ResourceMetadata,
         operations,
-        public::{McpAnswer, Public},
+        public::{McpAnswer, Public, TooOften},
     },
     settings::{
         AuthSettings, CatalogueSource, ChoiceSettings, OutboundSettings, RequiredRight, Settings,
@@ -102,6 +103,9 @@ pub enum StartError {
     /// Connection ids cannot be sealed.
     #[error(transparent)]
     Seal(#[from] NoKeys),
+    /// The store of the rate limits cannot be used.
+    #[error(transparent)]
+    LimitStore(#[from] InvalidStore),
     /// A port cannot be taken.
     #[error("{setting} = {addr} cannot be taken: {source}")]
     Bind {
@@ -123,12 +127,24 @@ impl Core {
         warn_of_foreign_audiences(&settings.auth);
         let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
-        let backend = Backend::new(backend(settings)?, running.clone())?;
+        let slots = Slots::new(SlotSettings {
+            slots: settings.limits.concurrency,
+            queue: settings.limits.queue,
+            wait: settings.backend.pool_timeout,
+        });
+        let guard = Guard::new(&guard(settings), slots.clone())?;
+        let backend = Backend::new(backend(settings, slots)?, running.clone())?;
         let clock_skew = backend.clock_skew();
         let outbound = Arc::new(outbound(settings)?);
         let identities = Identities::new(tenant(settings, &outbound)?, signer(settings)?)
             .with_outbound(Arc::clone(&outbound), clock::unix_now);
-        let calls = Calls::new(Arc::new(catalogue), identities, backend, running.clone())?;
+        let calls = Calls::new(
+            Arc::new(catalogue),
+            identities,
+            backend,
+            guard,
+            running.clone(),
+        )?;
         Ok(Self {
             verifier,
             calls: Arc::new(calls),
@@ -297,6 +313,7 @@ impl App {
             issuer_metadata: self.core.verifier.issuer_metadata(),
             scopes: Arc::new(CatalogueScopes::of(Arc::clone(&self.core.calls))),
             max_request_bytes: server.max_request_bytes,
+            too_often: self.too_often(),
             key_set: self.core.outbound.key_set(),
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
@@ -309,6 +326,11 @@ impl App {
             let public = Arc::clone(&public);
             Box::pin(async move { public.answer(request).await })
         })
+    }
+
+    fn too_often(&self) -> TooOften {
+        let calls = Arc::clone(&self.core.calls);
+        Arc::new(move |caller| calls.guard().request(caller).err())
     }
 
     /// What answers clients of revision 2024-11-05.
@@ -427,7 +449,23 @@ fn tenant(settings: &Settings, outbound: &Arc<Outbound>) -> Result<TenantSource,
     })
 }
 
-fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
+fn guard(settings: &Settings) -> GuardSettings {
+    let limits = &settings.limits;
+    GuardSettings {
+        rules: limits.rules,
+        shared: limits.shared.clone(),
+        // Tenants that share a store do not share their people's limits.
+        scope: match &settings.tenant {
+            TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => {
+                tenant.to_string()
+            }
+            TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => String::new(),
+        },
+        breaker: settings.breaker,
+    }
+}
+
+fn backend(settings: &Settings, slots: Slots) -> Result<BackendSettings, InvalidBackendUrl> {
     let backend = &settings.backend;
     let base: BackendUrl = backend.url.as_str().parse()?;
     Ok(BackendSettings {
@@ -436,6 +474,8 @@ fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
             connect: backend.connect_timeout,
             request: backend.request_timeout,
         },
+        idle_timeout: backend.idle_timeout,
+        slots,
         call_timeout: backend.call_timeout,
         retry: RetrySettings {
             base: backend.retry_base,

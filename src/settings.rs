@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod keys;
 mod layers;
+mod limits;
 mod local;
 mod outbound;
 mod parse;
@@ -25,6 +26,7 @@ mod verifier;
 
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
+pub use limits::LimitSettings;
 pub use local::LocalToken;
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
@@ -38,6 +40,7 @@ pub use tokens::{
 use http::HeaderValue;
 use secrecy::SecretString;
 
+use crate::guard::BreakerSettings;
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
@@ -76,6 +79,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// How many connections are kept, and for how long.
     pub connections: ConnectionSettings,
+    /// How often people may call, and how many calls at once.
+    pub limits: LimitSettings,
+    /// When the backend is left alone.
+    pub breaker: BreakerSettings,
     /// How long stopping may take.
     pub shutdown: ShutdownSettings,
 }
@@ -161,6 +168,9 @@ impl Settings {
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
+        let limits_store = secret(reader, environment, &[keys::LIMITS_REDIS_URL]);
+        let limits = LimitSettings::read(reader, limits_store);
+        let breaker = limits::breaker(reader);
         let shutdown = ShutdownSettings::read(reader);
         Some(Self {
             environment: stage?,
@@ -177,6 +187,8 @@ impl Settings {
             outbound: outbound?,
             log: log?,
             connections: connections?,
+            limits: limits?,
+            breaker: breaker?,
             shutdown: shutdown?,
         })
     }

@@ -26,6 +26,7 @@ use crate::{
     auth::Caller,
     backend::{Backend, BackendError, CorrelationId, Deadline, Reply},
     catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
+    guard::{Guard, Refused, Verdict},
     identity::{Identities, Identity, IdentityError, TenantId},
 };
 
@@ -72,6 +73,8 @@ pub(super) enum CallError {
     },
     #[error("the backend's answer is no {0}")]
     Misshapen(&'static str),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("the call's {0:?} passed before anything was sent")]
     OutOfTime(Duration),
     #[error("the client's limit of {:?} has passed", .0.after)]
@@ -83,6 +86,7 @@ pub struct Calls {
     publisher: Publisher,
     identities: Identities,
     backend: Backend,
+    guard: Guard,
     running: TaskTracker,
     former: FormerCalls,
     leaving: CancellationToken,
@@ -118,12 +122,14 @@ impl Calls {
         catalogue: Arc<Catalogue>,
         identities: Identities,
         backend: Backend,
+        guard: Guard,
         running: TaskTracker,
     ) -> Result<Self, ReservedName> {
         Ok(Self {
             publisher: Publisher::new(catalogue, identities.offers_selection())?,
             identities,
             backend,
+            guard,
             running,
             former: FormerCalls::default(),
             leaving: CancellationToken::new(),
@@ -166,6 +172,12 @@ impl Calls {
     #[must_use]
     pub fn identities(&self) -> &Identities {
         &self.identities
+    }
+
+    /// The sidecar's own limits.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The Unix time.
@@ -275,6 +287,7 @@ impl Calls {
         line: &mut Line,
     ) -> Result<Value, CallError> {
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
+        within(limit, self.guard.limit(caller, &tool.name)).await??;
         let deadline = self.backend.deadline();
         let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
@@ -288,12 +301,14 @@ impl Calls {
         {
             return Err(CallError::Late(limit.clone()));
         }
+        let admission = self.guard.admit(identity.tenant(), &tool.name)?;
         let sending = self.sent(&identity, &plan, line.correlation, deadline);
         let reply = match tool.effect {
             Effect::Read => within(limit, sending).await?,
             // Once it is sent, nothing stops it.
             Effect::Write => sending.await,
         };
+        admission.ended(verdict(&reply));
         let reply = reply.inspect_err(|error| {
             if let CallError::Backend { source, .. } = error
                 && refuses_tenant(source)
@@ -361,7 +376,17 @@ fn refuses_tenant(error: &BackendError) -> bool {
         | BackendError::Redirected { .. }
         | BackendError::SessionUnusable { .. }
         | BackendError::Crowded { .. }
+        | BackendError::Busy(_)
         | BackendError::UnsafeTarget { .. } => false,
+    }
+}
+
+/// What the end of a call says of the backend's health.
+fn verdict(reply: &Result<Reply, CallError>) -> Verdict {
+    match reply {
+        Ok(_) => Verdict::Well,
+        Err(CallError::Backend { source, .. }) => source.verdict(),
+        Err(_) => Verdict::Unsaid,
     }
 }
 

@@ -91,6 +91,7 @@ impl Setup {
             .set("auth.audience", AUDIENCE)
             .set("tenant.id", TENANT)
             .set("backend.retry.base", "1ms")
+            .set("limits.profile", "development")
     }
 
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {

@@ -20,6 +20,7 @@ mod connections;
 mod crowd;
 mod dialects;
 mod doctor;
+mod guard;
 mod harness;
 mod isolation;
 mod limits;

@@ -15,6 +15,7 @@ use crate::{
     auth::Caller,
     backend::{Backend, BackendSettings, RetrySettings},
     catalogue::Catalogue,
+    guard::{Guard, Slots},
     identity::{Identities, TenantSource},
     mcp::{Calls, Handler, Seal, SealKeys, SseLimits},
     outgoing::Timeouts,
@@ -33,6 +34,8 @@ fn service() -> SseService<Handler> {
             connect: MINUTE,
             request: MINUTE,
         },
+        idle_timeout: MINUTE,
+        slots: Slots::for_tests(),
         call_timeout: MINUTE,
         retry: RetrySettings {
             base: MINUTE,
@@ -43,7 +46,8 @@ fn service() -> SseService<Handler> {
     };
     let backend = Backend::new(backend, TaskTracker::new()).unwrap();
     let identities = Identities::new(TenantSource::Fixed("acme".parse().unwrap()), None);
-    let calls = Calls::new(Arc::new(catalogue), identities, backend, TaskTracker::new());
+    let (guard, running) = (Guard::for_tests(), TaskTracker::new());
+    let calls = Calls::new(Arc::new(catalogue), identities, backend, guard, running);
     let settings = SseSettings {
         limits: SseLimits {
             most: 10,
