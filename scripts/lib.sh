@@ -59,6 +59,24 @@ set_up_python_packages() {
   cp "$pins" "$environment/installed-requirements"
 }
 
+# A Redis or Valkey server, which the tests start themselves: limits that several machines share are tried against a real
+# one.
+set_up_redis() {
+  if command -v redis-server valkey-server >/dev/null; then return; fi
+  set_up_debian_package redis-server
+}
+
+# Installed, and not started as a service.
+set_up_debian_package() {
+  command -v apt-get >/dev/null || die "$1 is needed for the tests: install it"
+  say "installing the Debian package $1"
+  local policy=/usr/sbin/policy-rc.d made=
+  [[ -e $policy ]] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=1; }
+  apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >&2
+  [[ -z $made ]] || rm "$policy"
+}
+
 # cargo-deny, compiled without optimization: a third of the time, and still a second a run.
 set_up_cargo_deny() {
   DENY=$TARGET/tools/bin/cargo-deny

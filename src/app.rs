@@ -21,6 +21,7 @@ use crate::{
     backend::{Backend, ClockSkew, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
+    guard::{Guard, InvalidStore},
     identity::{CannotAsk, Identities, InvalidSecret, Outbound},
     mcp::{
         CallParts, Calls, CannotKeep, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists,
@@ -36,7 +37,7 @@ use crate::{
         leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
         operations,
-        public::{McpAnswer, Public},
+        public::{McpAnswer, Public, TooOften},
     },
     settings::{AuthSettings, CatalogueSource, Settings},
     shutdown::Shutdown,
@@ -105,6 +106,9 @@ pub enum StartError {
     /// Connection ids cannot be sealed.
     #[error(transparent)]
     Seal(#[from] NoKeys),
+    /// The store of the rate limits cannot be used.
+    #[error(transparent)]
+    LimitStore(#[from] InvalidStore),
     /// A port cannot be taken.
     #[error("{setting} = {addr} cannot be taken: {source}")]
     Bind {
@@ -129,7 +133,9 @@ impl Core {
         parts::warn_of_foreign_audiences(&settings.auth);
         let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
-        let backend = Backend::new(parts::backend(settings)?, running.clone())?;
+        let slots = parts::slots(settings);
+        let guard = Guard::new(&parts::guard(settings), slots.clone())?;
+        let backend = Backend::new(parts::backend(settings, slots)?, running.clone())?;
         let clock_skew = backend.clock_skew();
         let outbound = Arc::new(parts::outbound(settings)?);
         let identities = Identities::new(
@@ -141,6 +147,7 @@ impl Core {
             catalogue: Arc::new(catalogue),
             identities,
             backend,
+            guard,
             writes: Writes::new(parts::writes(settings)?),
             running: running.clone(),
         })?;
@@ -342,6 +349,7 @@ impl App {
             issuer_metadata: self.core.verifier.issuer_metadata(),
             scopes: Arc::new(CatalogueScopes::of(Arc::clone(&self.core.calls))),
             max_request_bytes: server.max_request_bytes,
+            too_often: self.too_often(),
             key_set: self.core.outbound.key_set(),
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
@@ -354,6 +362,11 @@ impl App {
             let public = Arc::clone(&public);
             Box::pin(async move { public.answer(request).await })
         })
+    }
+
+    fn too_often(&self) -> TooOften {
+        let calls = Arc::clone(&self.core.calls);
+        Arc::new(move |caller| calls.guard().request(caller).err())
     }
 
     /// What answers clients of revision 2024-11-05.

@@ -17,6 +17,7 @@ pub mod rejection;
 pub mod reply;
 pub mod session;
 
+mod health;
 mod kept;
 mod queue;
 pub mod retry;
@@ -29,7 +30,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 
-use crate::{catalogue::Plan, identity::Identity, outgoing};
+use crate::{
+    catalogue::Plan,
+    guard::{Person, Slots},
+    identity::Identity,
+    outgoing,
+};
 
 pub use address::{BackendUrl, InvalidBackendUrl};
 pub use clock_skew::ClockSkew;
@@ -48,6 +54,10 @@ pub struct BackendSettings {
     pub base: BackendUrl,
     /// How long one request may take.
     pub timeouts: outgoing::Timeouts,
+    /// How long a connection is kept that nobody uses.
+    pub idle_timeout: Duration,
+    /// How many requests there may be at once, and whose turn is next.
+    pub slots: Slots,
     /// How long one call may take, all its requests and waits together.
     pub call_timeout: Duration,
     /// How failed tries are spread.
@@ -77,7 +87,7 @@ impl Backend {
     /// When the HTTP client cannot be set up.
     pub fn new(settings: BackendSettings, closings: TaskTracker) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            client: outgoing::client(settings.timeouts)?,
+            client: outgoing::client_that_keeps(settings.timeouts, settings.idle_timeout)?,
             kept: settings.session_reuse.map(kept::KeptSessions::new),
             settings,
             closings,
@@ -126,8 +136,14 @@ impl Backend {
         };
         let caller = identity.caller();
         let queue = self.queues.of(caller.issuer(), caller.subject());
-        let open = || self.session_for(identity, plan, correlation, deadline);
-        let send = |session: Session<'a>| session.send(plan);
+        // For one try: whoever waits for a session's turn, or before another try, is in nobody's way.
+        let (slots, person) = (&self.settings.slots, Person::of(caller));
+        let open = async || {
+            let slot = slots.enter(&person, deadline.patience()).await?;
+            let session = self.session_for(identity, plan, correlation, deadline);
+            Ok((session.await?, slot))
+        };
+        let send = async |(session, _slot): (Session<'a>, _)| session.send(plan).await;
         tries.run(&queue, open, send).await
     }
 

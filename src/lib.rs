@@ -21,6 +21,7 @@
 pub mod auth;
 pub mod backend;
 pub mod catalogue;
+pub mod guard;
 pub mod identity;
 pub mod mcp;
 pub mod server;

@@ -13,11 +13,25 @@ pub struct Timeouts {
     pub request: Duration,
 }
 
+/// How long a connection that nobody uses is kept, where nothing else is said.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// A client for one class of destination.
 ///
 /// # Errors
 /// When the TLS back end cannot be set up (no usable root certificates).
 pub fn client(timeouts: Timeouts) -> Result<reqwest::Client, reqwest::Error> {
+    client_that_keeps(timeouts, IDLE)
+}
+
+/// The same, with connections that are kept for so long when nobody uses them.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_that_keeps(
+    timeouts: Timeouts,
+    idle: Duration,
+) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -25,7 +39,7 @@ pub fn client(timeouts: Timeouts) -> Result<reqwest::Client, reqwest::Error> {
         .tcp_nodelay(true)
         .connect_timeout(timeouts.connect)
         .timeout(timeouts.request)
-        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_idle_timeout(idle)
         .build()
 }
 

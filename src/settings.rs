@@ -10,6 +10,7 @@ mod environment;
 mod file;
 mod keys;
 mod layers;
+mod limits;
 mod local;
 mod outbound;
 mod parse;
@@ -28,6 +29,7 @@ mod writes;
 pub use child::{ChildSettings, ChildSignal};
 pub use environment::Environment;
 pub use layers::{SettingsFile, Sources};
+pub use limits::LimitSettings;
 pub use local::LocalToken;
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
@@ -42,6 +44,7 @@ pub use writes::{JournalPlace, WriteSettings};
 use http::HeaderValue;
 use secrecy::SecretString;
 
+use crate::guard::BreakerSettings;
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
@@ -82,6 +85,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// How many connections are kept, and for how long.
     pub connections: ConnectionSettings,
+    /// How often people may call, and how many calls at once.
+    pub limits: LimitSettings,
+    /// When the backend is left alone.
+    pub breaker: BreakerSettings,
     /// How long stopping may take.
     pub shutdown: ShutdownSettings,
     /// The backend as a child of ours, where a command is given.
@@ -170,6 +177,9 @@ impl Settings {
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
+        let limits_store = secret(reader, environment, &[keys::LIMITS_REDIS_URL]);
+        let limits = LimitSettings::read(reader, limits_store);
+        let breaker = limits::breaker(reader);
         let shutdown = ShutdownSettings::read(reader);
         let child = ChildSettings::read(reader);
         Some(Self {
@@ -188,6 +198,8 @@ impl Settings {
             outbound: outbound?,
             log: log?,
             connections: connections?,
+            limits: limits?,
+            breaker: breaker?,
             shutdown: shutdown?,
             child: child?,
         })

@@ -8,6 +8,7 @@ use crate::{
     backend::{BackendSettings, BackendUrl, InvalidBackendUrl, RetrySettings, retry},
     catalogue::{Catalogue, Problems},
     clock,
+    guard::{GuardSettings, SlotSettings, Slots},
     identity::{
         CannotAsk, InvalidSecret, Members, Outbound, Right, Signer, TenantSource,
         outbound::{Exchange, Mint},
@@ -86,7 +87,38 @@ pub(super) fn limits(tcp: &TcpSettings) -> Limits {
     limits.within(connection::open_files())
 }
 
-pub(super) fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBackendUrl> {
+/// How many requests ask the backend at once.
+pub(super) fn slots(settings: &Settings) -> Slots {
+    Slots::new(SlotSettings {
+        slots: settings.limits.concurrency,
+        queue: settings.limits.queue,
+        wait: settings.backend.pool_timeout,
+    })
+}
+
+pub(super) fn guard(settings: &Settings) -> GuardSettings {
+    let limits = &settings.limits;
+    GuardSettings {
+        rules: limits.rules,
+        shared: limits.shared.clone(),
+        // Tenants that share a store do not share their people's limits.
+        scope: fixed_tenant(settings).to_owned(),
+        breaker: settings.breaker,
+    }
+}
+
+/// The tenant of this process; empty where memberships say it.
+fn fixed_tenant(settings: &Settings) -> &str {
+    match &settings.tenant {
+        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => tenant.as_str(),
+        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => "",
+    }
+}
+
+pub(super) fn backend(
+    settings: &Settings,
+    slots: Slots,
+) -> Result<BackendSettings, InvalidBackendUrl> {
     let backend = &settings.backend;
     let base: BackendUrl = backend.url.as_str().parse()?;
     Ok(BackendSettings {
@@ -95,6 +127,8 @@ pub(super) fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBac
             connect: backend.connect_timeout,
             request: backend.request_timeout,
         },
+        idle_timeout: backend.idle_timeout,
+        slots,
         call_timeout: backend.call_timeout,
         retry: RetrySettings {
             base: backend.retry_base,
@@ -109,11 +143,7 @@ pub(super) fn backend(settings: &Settings) -> Result<BackendSettings, InvalidBac
 /// How writes happen once. A folder that nobody asked for is used if it can be.
 pub(super) fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
     let WriteSettings { keep, journal } = &settings.writes;
-    let tenant = match &settings.tenant {
-        TenantSettings::Fixed(tenant) | TenantSettings::Required(tenant, _) => tenant.as_str(),
-        TenantSettings::WorkOs(..) | TenantSettings::Backend(..) => "",
-    };
-    let whose = [settings.backend.url.as_str(), tenant];
+    let whose = [settings.backend.url.as_str(), fixed_tenant(settings)];
     let journal = match journal {
         JournalPlace::Off => None,
         JournalPlace::Folder(folder) => Some(Journal::open(folder, whose)?),

@@ -10,6 +10,7 @@ use crate::{
     auth::Verifier,
     backend::ClockSkew,
     clock,
+    guard::{BreakerState, Snapshot},
     mcp::Calls,
     reload,
     server::health::{Check, Checks},
@@ -70,6 +71,7 @@ impl Readiness {
         checks.extend(clock_check(&self.clock_skew, self.is_signed));
         let generation = self.calls.published().generation;
         checks.push(catalogue_check(&self.reload.borrow(), generation));
+        checks.extend(guard_checks(&self.calls.guard().snapshot()));
         checks
     }
 }
@@ -140,6 +142,30 @@ fn catalogue_check(record: &reload::Record, generation: u64) -> Check {
         trouble: None,
         remark,
     }
+}
+
+/// Lines where limits of ours are in force that are not the everyday ones. Who is refused is told so, and can try again.
+fn guard_checks(now: &Snapshot) -> impl Iterator<Item = Check> {
+    let limits = now.is_degraded.then(|| {
+        "degraded: the store is away, stricter limits of this process hold (see the log)".to_owned()
+    });
+    let backend = match now.backend {
+        BreakerState::Closed => None,
+        BreakerState::Open => Some("open for the backend".to_owned()),
+        BreakerState::HalfOpen => Some("half open for the backend".to_owned()),
+    };
+    let tools = now.open_tools;
+    let s = if tools == 1 { "" } else { "s" };
+    let tools = (tools > 0).then(|| format!("open for {tools} tool{s} (see the log)"));
+    let lines = [("limits", limits), ("breaker", backend.or(tools))];
+    lines.into_iter().filter_map(|(name, remark)| {
+        let trouble = None;
+        remark.is_some().then_some(Check {
+            name,
+            trouble,
+            remark,
+        })
+    })
 }
 
 /// Host and port as a connection wants them.

@@ -6,7 +6,10 @@ use std::{fmt, time::Duration};
 use http::HeaderName;
 
 use super::rejection::Rejection;
-use crate::catalogue::{Effect, JsonPointer, Plan};
+use crate::{
+    catalogue::{Effect, JsonPointer, Plan},
+    guard::Busy,
+};
 
 /// Which request of a call went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,9 @@ pub enum BackendError {
         /// Seconds after which the others are through, by estimate.
         retry_after: u64,
     },
+    /// Everybody's calls are in the way. Nothing was sent.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The backend said no to the call.
     #[error("the backend rejected the call ({0})")]
     Rejected(Rejection),
@@ -163,6 +169,7 @@ impl BackendError {
             | Self::SessionRefused(_)
             | Self::SessionUnusable { .. }
             | Self::Crowded { .. }
+            | Self::Busy(_)
             | Self::Stale(_)
             | Self::UnsafeTarget { .. } => false,
         }

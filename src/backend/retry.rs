@@ -173,6 +173,7 @@ impl Tries<'_> {
             | BackendError::Redirected { .. }
             | BackendError::SessionUnusable { .. }
             | BackendError::Crowded { .. }
+            | BackendError::Busy(_)
             | BackendError::UnsafeTarget { .. } => Remedy::None,
         }
     }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     auth::Caller,
     catalogue::{Effect, Plan, SessionClose, SessionRecipe},
+    guard::Slots,
     identity::{Identities, Identity, Signer, TenantSource},
     outgoing::Timeouts,
 };
@@ -77,6 +78,8 @@ fn settings(address: SocketAddr) -> BackendSettings {
             connect: Duration::from_secs(5),
             request: Duration::from_secs(20),
         },
+        idle_timeout: Duration::from_secs(30),
+        slots: Slots::for_tests(),
         call_timeout: Duration::from_secs(30),
         retry: RetrySettings {
             base: Duration::from_millis(1),

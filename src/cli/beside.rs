@@ -34,6 +34,7 @@ impl Beside {
             ("auth.issuer", development::ISSUER.to_owned()),
             ("auth.audience", self.audience),
             ("tenant.id", self.tenant),
+            ("limits.profile", "development".to_owned()),
         ];
         if let Some(file) = tools::file(self.catalogue) {
             flags.push(("catalogue.file", file.to_string_lossy().into_owned()));

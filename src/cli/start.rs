@@ -45,6 +45,7 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
         | StartError::ReservedTool(_)
         | StartError::Keys(_)
         | StartError::Secret(_)
+        | StartError::LimitStore(_)
         | StartError::Members(CannotAsk::Key)
         | StartError::Journal(_)
         | StartError::Backend(_) => Failed::configuration(error),

@@ -32,6 +32,7 @@ use crate::{
     backend::{Backend, BackendError, CorrelationId, Deadline, Reply},
     catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
     delivery::Delivery,
+    guard::{Guard, Refused, Verdict},
     identity::{Identities, Identity, IdentityError},
 };
 
@@ -85,6 +86,8 @@ pub(super) enum CallError {
     },
     #[error("the backend's answer is no {0}")]
     Misshapen(&'static str),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("the call's {0:?} passed before anything was sent")]
     OutOfTime(Duration),
     #[error("the client's limit of {:?} has passed", .0.after)]
@@ -100,6 +103,7 @@ pub struct Calls {
     publisher: Publisher,
     identities: Identities,
     backend: Backend,
+    guard: Guard,
     writes: Writes,
     running: TaskTracker,
     former: FormerCalls,
@@ -114,6 +118,8 @@ pub struct CallParts {
     pub identities: Identities,
     /// The backend.
     pub backend: Backend,
+    /// The sidecar's own limits.
+    pub guard: Guard,
     /// Which writes run, or may be asked for again.
     pub writes: Writes,
     /// Holds the writes under way; a shutdown waits for it.
@@ -151,6 +157,7 @@ impl Calls {
             catalogue,
             identities,
             backend,
+            guard,
             writes,
             running,
         } = parts;
@@ -158,6 +165,7 @@ impl Calls {
             publisher: Publisher::new(catalogue, identities.offers_selection())?,
             identities,
             backend,
+            guard,
             writes,
             running,
             former: FormerCalls::default(),
@@ -201,6 +209,12 @@ impl Calls {
     #[must_use]
     pub fn identities(&self) -> &Identities {
         &self.identities
+    }
+
+    /// The sidecar's own limits.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The Unix time.
@@ -325,6 +339,7 @@ impl Calls {
     ) -> Result<Told, CallError> {
         let arguments = std::mem::take(&mut incoming.arguments);
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
+        within(limit, self.guard.limit(caller, &tool.name)).await??;
         let deadline = self.backend.deadline();
         let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
@@ -338,6 +353,7 @@ impl Calls {
         {
             return Err(CallError::Late(limit.clone()));
         }
+        let admission = self.guard.admit(identity.tenant(), &tool.name)?;
         if tool.effect == Effect::Write {
             let digest = digest(&identity, tool, &plan, &incoming);
             let sender = (&identity, line.correlation, deadline);
@@ -363,6 +379,7 @@ impl Calls {
             // Once it is sent, nothing stops it.
             Effect::Write => sending.await,
         };
+        admission.ended(verdict(&reply));
         let reply = reply.inspect_err(|error| {
             if let CallError::Backend { source, .. } = error
                 && refuses_tenant(source)
@@ -447,7 +464,17 @@ fn refuses_tenant(error: &BackendError) -> bool {
         | BackendError::Redirected { .. }
         | BackendError::SessionUnusable { .. }
         | BackendError::Crowded { .. }
+        | BackendError::Busy(_)
         | BackendError::UnsafeTarget { .. } => false,
+    }
+}
+
+/// What the end of a call says of the backend's health.
+fn verdict(reply: &Result<Reply, CallError>) -> Verdict {
+    match reply {
+        Ok(_) => Verdict::Well,
+        Err(CallError::Backend { source, .. }) => source.verdict(),
+        Err(_) => Verdict::Unsaid,
     }
 }
 

@@ -2,6 +2,7 @@
 //! place that words failures (design §8). Exhaustive on purpose: a new error does not compile until it has words.
 //! Internal addresses, tokens and bodies never come this way; the correlation id always does.
 
+mod guarded;
 pub(super) mod identity;
 mod refused;
 
@@ -122,6 +123,7 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
                 ),
             )
         },
+        CallError::Refused(refused) => guarded::failure(tool, refused),
     };
     Failure {
         correlation_id: correlation.to_string(),
@@ -229,6 +231,7 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
         ),
         BackendError::Redirected { status, .. } => redirected(*status, doubt),
         BackendError::Crowded { retry_after } => crowded(tool, *retry_after),
+        BackendError::Busy(busy) => guarded::busy(tool, *busy),
         BackendError::SessionUnusable { .. } => plain(
             Code::Internal,
             format!(

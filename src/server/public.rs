@@ -20,10 +20,15 @@ use super::{
     reply,
     scopes::{self, Refused, RequestBody, ToolScopes},
 };
-use crate::auth::{AuthError, Challenge, Directions, IssuerMetadata, MetadataError, Verifier};
+use crate::auth::{
+    AuthError, Caller, Challenge, Directions, IssuerMetadata, MetadataError, Verifier,
+};
 
 /// What answers MCP.
 pub type McpAnswer = Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>;
+
+/// How long a caller has to wait before the next request; `None`: not at all.
+pub type TooOften = Arc<dyn Fn(&Caller) -> Option<Duration> + Send + Sync>;
 
 /// Where the backend finds the keys of the tokens it is given.
 const KEY_SET: &str = "/.well-known/jwks.json";
@@ -47,6 +52,8 @@ pub struct Public {
     pub scopes: Arc<dyn ToolScopes>,
     /// Longest request body in bytes.
     pub max_request_bytes: usize,
+    /// Whether a caller asks too often, whatever it is; how long to wait then.
+    pub too_often: TooOften,
     /// The keys of the tokens that are signed here for the backend.
     pub key_set: Option<Value>,
     /// Answers MCP.
@@ -124,6 +131,9 @@ impl Public {
             Ok(caller) => caller,
             Err(error) => return self.challenge(&error, &path),
         };
+        if let Some(wait) = (self.too_often)(&caller) {
+            return slow_down(wait);
+        }
         let checked = scopes::check(request, &caller, &*self.scopes, self.max_request_bytes);
         match checked.await {
             Ok(mut request) => {
@@ -239,6 +249,16 @@ fn no_authorization_server() -> Response<Body> {
         "not_found",
         "this server has no authorization server; its operator hands out tokens",
     )
+}
+
+/// More than calls over their limit, which are answered as calls.
+fn slow_down(wait: Duration) -> Response<Body> {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let why = format!("you send too many requests: try again in {seconds} s");
+    let mut response = reply::refusal(StatusCode::TOO_MANY_REQUESTS, "rate_limited", &why);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 fn refuse(stopped: Stopped) -> Response<Body> {

@@ -31,6 +31,9 @@ pub(super) const SEAL_SECRET: &str = "SEAL_SECRET";
 /// What shall seal next, or sealed before, while the secret is being replaced.
 pub(super) const NEXT_SEAL_SECRET: &str = "SEAL_SECRET_NEXT";
 
+/// The store of the limits that several machines share; it may hold a password.
+pub(super) const LIMITS_REDIS_URL: &str = "LIMITS_REDIS_URL";
+
 /// Who calls where MCP comes by standard input; `serve` does not need it.
 pub(super) const LOCAL_TOKEN: &str = "TOOLBRIDGE_TOKEN";
 
@@ -81,6 +84,8 @@ keys! {
     BACKEND_CONNECT_TIMEOUT = "backend.connect_timeout", Some("2s"), [];
     BACKEND_REQUEST_TIMEOUT = "backend.request_timeout", Some("30s"), [];
     BACKEND_CALL_TIMEOUT = "backend.call_timeout", Some("55s"), [];
+    BACKEND_POOL_TIMEOUT = "backend.pool_timeout", Some("10s"), [];
+    BACKEND_IDLE_TIMEOUT = "backend.idle_timeout", Some("30s"), [];
     BACKEND_MAX_RESPONSE_BYTES = "backend.max_response_bytes", Some("8 MiB"), [];
     BACKEND_SESSION_REUSE = "backend.session.reuse", Some("off"), [];
     BACKEND_RETRY_BASE = "backend.retry.base", Some("1s"), [];
@@ -133,6 +138,23 @@ keys! {
     CONNECTIONS_LIFETIME = "connections.lifetime", Some("30d"), [];
     CONNECTIONS_HEAL = "connections.heal", Some("false"), [];
     CONNECTIONS_IDLE_TIMEOUT = "connections.idle_timeout", Some("4h"), [];
+    LIMITS_PROFILE = "limits.profile", Some("production"), [];
+    LIMITS_STORE = "limits.store", Some("memory"), [];
+    LIMITS_REDIS_TIMEOUT = "limits.redis_timeout", Some("100ms"), [];
+    LIMITS_CONCURRENCY = "limits.concurrency", Some("64"), [];
+    LIMITS_QUEUE = "limits.queue", Some("256"), [];
+    LIMITS_PERSON_REQUESTS = "limits.person.requests", None, [];
+    LIMITS_PERSON_WINDOW = "limits.person.window", None, [];
+    LIMITS_PERSON_BURST = "limits.person.burst", None, [];
+    LIMITS_PERSON_BLOCK = "limits.person.block", None, [];
+    LIMITS_TOOL_REQUESTS = "limits.tool.requests", None, [];
+    LIMITS_TOOL_WINDOW = "limits.tool.window", None, [];
+    LIMITS_TOOL_BURST = "limits.tool.burst", None, [];
+    LIMITS_TOOL_BLOCK = "limits.tool.block", None, [];
+    BREAKER_FAILURES = "breaker.failures", Some("5"), [];
+    BREAKER_AFTER = "breaker.after", Some("10s"), [];
+    BREAKER_PAUSE = "breaker.pause", Some("5s"), [];
+    BREAKER_PROBES = "breaker.probes", Some("3"), [];
     SHUTDOWN_GRACE = "shutdown.grace", Some("7s"), ["TOOLBRIDGE_SHUTDOWN_TIMEOUT_SECONDS"];
     SHUTDOWN_KILL_TIMEOUT = "shutdown.kill_timeout", Some("10s"), [];
     CHILD_HEALTH = "child.health", None, [];
@@ -143,6 +165,21 @@ keys! {
     CHILD_BACKOFF_MAX = "child.backoff_max", Some("30s"), [];
     CHILD_FORWARD = "child.forward", Some("HUP, USR1, USR2, QUIT, WINCH"), [];
 }
+
+/// What a rule is made of, of the person.
+pub(super) const LIMITS_PERSON: [Key; 4] = [
+    LIMITS_PERSON_REQUESTS,
+    LIMITS_PERSON_WINDOW,
+    LIMITS_PERSON_BURST,
+    LIMITS_PERSON_BLOCK,
+];
+/// The same of the person's calls of one tool.
+pub(super) const LIMITS_TOOL: [Key; 4] = [
+    LIMITS_TOOL_REQUESTS,
+    LIMITS_TOOL_WINDOW,
+    LIMITS_TOOL_BURST,
+    LIMITS_TOOL_BLOCK,
+];
 
 /// The key of that name.
 pub(super) fn named(name: &str) -> Option<&'static Key> {

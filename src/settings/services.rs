@@ -70,6 +70,10 @@ pub struct BackendSettings {
     pub connect_timeout: Duration,
     /// Until an answer is read.
     pub request_timeout: Duration,
+    /// Until a call's turn at the backend comes, where many wait.
+    pub pool_timeout: Duration,
+    /// Until a connection is closed that nobody uses.
+    pub idle_timeout: Duration,
     /// Until a call is over, with everything that it waits for.
     pub call_timeout: Duration,
     /// The wait before the second try.
@@ -160,7 +164,9 @@ impl BackendSettings {
         let url = reader.text(&keys::BACKEND_URL, parse::url);
         let connect_timeout = reader.duration(&keys::BACKEND_CONNECT_TIMEOUT, bounds.clone());
         let request_timeout = reader.duration(&keys::BACKEND_REQUEST_TIMEOUT, bounds.clone());
-        let call_timeout = reader.duration(&keys::BACKEND_CALL_TIMEOUT, bounds);
+        let call_timeout = reader.duration(&keys::BACKEND_CALL_TIMEOUT, bounds.clone());
+        let pool_timeout = reader.duration(&keys::BACKEND_POOL_TIMEOUT, bounds.clone());
+        let idle_timeout = reader.duration(&keys::BACKEND_IDLE_TIMEOUT, bounds);
         let bounds = SHORTEST_TIMEOUT..=LONGEST_RETRY_BASE;
         let retry_base = reader.duration(&keys::BACKEND_RETRY_BASE, bounds);
         let max_response_bytes = reader.scalar(&keys::BACKEND_MAX_RESPONSE_BYTES, parse::bytes);
@@ -170,6 +176,8 @@ impl BackendSettings {
             connect_timeout: connect_timeout?,
             request_timeout: request_timeout?,
             call_timeout: call_timeout?,
+            pool_timeout: pool_timeout?,
+            idle_timeout: idle_timeout?,
             retry_base: retry_base?,
             max_response_bytes: max_response_bytes?,
             session_reuse: session_reuse?,

@@ -97,6 +97,7 @@ impl Setup {
             .set("tenant.id", TENANT)
             .set("backend.retry.base", "1ms")
             .set("writes.journal", "off")
+            .set("limits.profile", "development")
     }
 
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {

@@ -23,6 +23,7 @@ mod crowd;
 mod cuts;
 mod dialects;
 mod doctor;
+mod guard;
 mod harness;
 mod health;
 mod hostile;

@@ -108,6 +108,8 @@ fn sidecar(binary: &Path, backend: SocketAddr, key_set: &Path) -> Result<Server>
         "log.level=info".to_owned(),
         "connections.max=20000".to_owned(),
         "connections.max_per_person=20000".to_owned(),
+        // One person makes all the calls there are.
+        "limits.profile=development".to_owned(),
     ] {
         command.arg("--set").arg(setting);
     }

@@ -97,6 +97,7 @@ impl CallError {
             | Self::OutOfTime(_)
             | Self::Late(_)
             | Self::NameInUse
+            | Self::Refused(_)
             | Self::StillRunning => Fate::Undone,
         }
     }

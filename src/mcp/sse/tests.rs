@@ -15,6 +15,7 @@ use crate::{
     auth::Caller,
     backend::{Backend, BackendSettings, RetrySettings},
     catalogue::Catalogue,
+    guard::{Guard, Slots},
     identity::{Identities, TenantSource},
     mcp::{CallParts, Calls, Handler, Seal, SealKeys, SseLimits, WriteRules, Writes},
     outgoing::Timeouts,
@@ -33,6 +34,8 @@ fn service() -> SseService<Handler> {
             connect: MINUTE,
             request: MINUTE,
         },
+        idle_timeout: MINUTE,
+        slots: Slots::for_tests(),
         call_timeout: MINUTE,
         retry: RetrySettings {
             base: MINUTE,
@@ -48,6 +51,7 @@ fn service() -> SseService<Handler> {
         catalogue: Arc::new(catalogue),
         identities,
         backend,
+        guard: Guard::for_tests(),
         writes: Writes::new(WriteRules {
             keep: MINUTE,
             journal: None,

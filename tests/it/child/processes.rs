@@ -121,6 +121,10 @@ async fn a_child_does_not_outlive_a_sidecar_that_is_killed() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that does nothing has to say so"
+)]
 async fn as_pid_1_it_does_all_of_that() {
     let namespaces = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     let tried = Command::new(namespaces[0])
