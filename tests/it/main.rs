@@ -21,6 +21,7 @@ mod crowd;
 mod cuts;
 mod dialects;
 mod doctor;
+mod faults;
 mod harness;
 mod hostile;
 mod isolation;
