@@ -26,6 +26,7 @@ mod harness;
 mod hostile;
 mod isolation;
 mod limits;
+mod load;
 mod organizations;
 mod outages;
 mod outbound;
