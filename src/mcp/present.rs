@@ -246,9 +246,9 @@ fn backend(tool: &Tool, error: &BackendError, may_have_written: bool) -> Failure
         ),
         BackendError::Stale(rejection) => refused::stale(tool, rejection),
         BackendError::SessionRefused(rejection) => {
-            refused::refused(tool, rejection, "; nothing was sent")
+            refused::refused(tool, rejection, "; nothing was sent", true)
         }
-        BackendError::Rejected(rejection) => refused::refused(tool, rejection, doubt),
+        BackendError::Rejected(rejection) => refused::refused(tool, rejection, doubt, retryable),
     }
 }
 

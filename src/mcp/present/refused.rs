@@ -39,8 +39,9 @@ pub(super) fn stale(tool: &Tool, rejection: &Rejection) -> Failure {
     }
 }
 
-/// A status other than success, from the call or from opening its session; `doubt` says what is known of a write.
-pub(super) fn refused(tool: &Tool, rejection: &Rejection, doubt: &str) -> Failure {
+/// A status other than success, from the call or from opening its session; `doubt` says what is known of a write, and
+/// `is_safe` whether it may be repeated.
+pub(super) fn refused(tool: &Tool, rejection: &Rejection, doubt: &str, is_safe: bool) -> Failure {
     let status = rejection.status;
     let (code, message, retryable) = match status {
         401 => (
@@ -60,12 +61,12 @@ pub(super) fn refused(tool: &Tool, rejection: &Rejection, doubt: &str) -> Failur
         408 | 504 => (
             Code::Timeout,
             format!("{} timed out behind the backend (HTTP {status}){doubt}", tool.name),
-            tool.effect == Effect::Read,
+            is_safe,
         ),
         502 | 503 => (
             Code::BackendUnavailable,
             format!("the backend is not available right now (HTTP {status}): try again shortly{doubt}"),
-            tool.effect == Effect::Read,
+            is_safe,
         ),
         500 => (Code::BackendRejected, failed(tool, doubt), false),
         _ => (

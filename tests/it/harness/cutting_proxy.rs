@@ -162,6 +162,11 @@ impl CuttingProxy {
         self.state.cuts().clone()
     }
 
+    /// Cuts nothing more.
+    pub(crate) fn forgets(&self) {
+        self.state.cuts().clear();
+    }
+
     /// What passed so far, by connection.
     pub(crate) fn passed(&self) -> Vec<Passed> {
         self.state.passed.borrow().clone()
