@@ -70,14 +70,22 @@ impl Watched {
     }
 
     /// Writes what fits, and says that the answer is sent where that was the rest of it.
-    fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn gives(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut line = self.answers.line();
-        let written = self.stream.try_write_vectored(pieces)?;
+        let written = self.stream.try_write_vectored(pieces);
+        let written = line.heeds(written)?;
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         if line.is_whole && written == all && pieces.len() < MOST_PIECES {
             line.is_written();
         }
         Ok(written)
+    }
+
+    /// Reads what is there. Under the lock: whoever asks the system meanwhile would not find the error that this finds.
+    fn takes(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut line = self.answers.line();
+        let read = self.stream.try_read(buffer.initialize_unfilled());
+        line.heeds(read)
     }
 }
 
@@ -108,12 +116,6 @@ impl Answers {
     fn goes_on(&self) {
         let sent = std::mem::take(&mut self.line().sent);
         sent.iter().for_each(Delivery::received);
-    }
-
-    /// Nothing arrives any more.
-    fn breaks(&self) {
-        self.line().is_broken = true;
-        self.ends();
     }
 
     /// The connection is over: what was written arrived, unless it broke.
@@ -147,6 +149,11 @@ impl Shared {
 }
 
 impl Line {
+    /// An error of the connection is the end of it; the system tells it once.
+    fn heeds<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| self.is_broken |= error.kind() != io::ErrorKind::WouldBlock)
+    }
+
     fn is_written(&mut self) {
         self.is_whole = false;
         if let Some(way) = self.answering.take() {
@@ -170,7 +177,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
+            match self.takes(buffer) {
                 Ok(length) => {
                     buffer.advance(length);
                     if length > 0 {
@@ -180,7 +187,7 @@ impl AsyncRead for Watched {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    self.answers.breaks();
+                    self.answers.ends();
                     return Poll::Ready(Err(error));
                 }
             }
@@ -204,11 +211,11 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_write_ready(context))?;
-            match self.write(pieces) {
+            match self.gives(pieces) {
                 Ok(length) => return Poll::Ready(Ok(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
-                    self.answers.breaks();
+                    self.answers.ends();
                     return Poll::Ready(Err(error));
                 }
             }

@@ -289,6 +289,7 @@ async fn every_switch_has_its_code_its_advice_and_its_number_of_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn every_cut_has_its_code_its_advice_and_its_number_of_records() {
     let mut rows = Vec::new();
     let mut world = World::with(PATIENT).await;

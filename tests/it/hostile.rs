@@ -222,6 +222,7 @@ async fn ten_thousand_hostile_requests_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn ten_thousand_hostile_requests_cost_the_process_no_memory() {
     let backend = FakeBackend::start();
     let mut process = Process::start(&backend, &limits()).await;

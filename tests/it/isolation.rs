@@ -127,6 +127,7 @@ fn a_backend_that_leaks_is_found_and_only_where_it_leaks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn a_sidecar_that_answers_with_the_last_note_it_saw_is_found() {
     let report = found_with(Flaw::LastNote).await;
     assert!(!report.proved);
@@ -134,6 +135,7 @@ async fn a_sidecar_that_answers_with_the_last_note_it_saw_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn a_sidecar_that_makes_everybody_one_person_is_found() {
     let report = found_with(Flaw::OneForAll).await;
     assert!(!report.proved);
@@ -142,6 +144,7 @@ async fn a_sidecar_that_makes_everybody_one_person_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn a_sidecar_that_refuses_and_deletes_all_the_same_is_found() {
     let report = found_with(Flaw::DeletesForAnybody).await;
     assert!(!report.proved);
@@ -151,6 +154,7 @@ async fn a_sidecar_that_refuses_and_deletes_all_the_same_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn attempts_without_an_answer_are_no_proof() {
     let report = found_with(Flaw::DropsSomeAnswers).await;
     assert!(!report.proved);

@@ -22,6 +22,7 @@ impl Caller for Person {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn fifty_people_call_all_forty_tools_without_an_error() {
     let backend = sandbox().await;
     let sidecar = Sidecar::before(&backend).await;

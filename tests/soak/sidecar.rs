@@ -27,6 +27,8 @@ impl Sidecar {
             ("auth.issuer", ISSUER),
             ("auth.audience", AUDIENCE),
             ("tenant.id", "acme"),
+            // People who never pause are no people.
+            ("limits.profile", "development"),
         ];
         let mut command = Command::new(toolbridge);
         command.arg("serve").env_clear().stderr(Stdio::piped());

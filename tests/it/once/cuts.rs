@@ -67,6 +67,7 @@ async fn scene(proxied: bool) -> (Sandbox, Option<CuttingProxy>, Sidecar) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn two_thousand_creates_cut_at_every_byte_before_the_sidecar_make_two_thousand_records() {
     let (_backend, _, sidecar) = scene(false).await;
     let measuring = CuttingProxy::before(sidecar.url.as_str()).await;
@@ -98,6 +99,7 @@ async fn two_thousand_creates_cut_at_every_byte_before_the_sidecar_make_two_thou
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes its time: scripts/test runs it"]
 async fn two_thousand_creates_cut_at_every_byte_behind_the_sidecar_make_two_thousand_records() {
     let (_backend, proxy, sidecar) = scene(true).await;
     let proxy = Arc::new(proxy.unwrap());
