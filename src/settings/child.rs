@@ -76,6 +76,7 @@ impl ChildSettings {
             keys::NEXT_SEAL_SECRET,
             keys::EXCHANGE_CLIENT_SECRET,
             keys::LOCAL_TOKEN,
+            keys::LIMITS_REDIS_URL,
         ];
         let names = ours.into_iter().chain(keys::MINT_KEY);
         names.flat_map(|name| [name.to_owned(), format!("{name}_FILE")])

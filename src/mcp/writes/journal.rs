@@ -90,7 +90,7 @@ impl Journal {
             .into_iter()
             .partition(|(path, _)| is_of(scope, path));
         for other in others {
-            remove_if_old(&other, &open.file);
+            remove_if_useless(&other, &open.file);
         }
         for old in same {
             open.takes_over(&old)?;
@@ -247,12 +247,15 @@ fn is_of(scope: &str, path: &Path) -> bool {
         .is_some()
 }
 
-/// Of another backend, and so old that nobody comes for it any more.
-fn remove_if_old((path, file): &(PathBuf, File), fresh: &File) {
+/// Of another backend, and empty, or so old that nobody comes for it any more.
+fn remove_if_useless((path, file): &(PathBuf, File), fresh: &File) {
     let changed = |file: &File| file.metadata().and_then(|it| it.modified());
-    if let (Ok(then), Ok(now)) = (changed(file), changed(fresh))
-        && now.duration_since(then).is_ok_and(|age| age > TOO_OLD)
-    {
+    let is_empty = file.metadata().is_ok_and(|it| it.len() == 0);
+    let is_old = match (changed(file), changed(fresh)) {
+        (Ok(then), Ok(now)) => now.duration_since(then).is_ok_and(|age| age > TOO_OLD),
+        _ => false,
+    };
+    if is_empty || is_old {
         let _ = fs::remove_file(path);
     }
 }
@@ -368,6 +371,20 @@ mod tests {
         first.over(Uuid::from_u128(1));
         drop(first);
         assert_eq!(files(folder.path()), 0);
+    }
+
+    #[test]
+    fn an_empty_file_of_another_backend_goes_and_an_open_write_of_it_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        let other = |name| Journal::open(&own, [name, "tenant"]).unwrap();
+        killed(other("empty"));
+        let open_one = other("open");
+        open_one.begun(&digest(1), Uuid::from_u128(1), SINCE);
+        killed(open_one);
+        let _third = open(folder.path());
+        assert_eq!(files(folder.path()), 2);
+        assert_eq!(names(&other("open")), [Uuid::from_u128(1)]);
     }
 
     #[test]
