@@ -130,6 +130,12 @@ impl Guard {
         Self::new(&settings, Slots::for_tests()).unwrap()
     }
 
+    /// Whether the store that several machines share answers now, and is asked; `None` where each counts for itself.
+    pub async fn store_is_well(&self) -> Option<bool> {
+        let answers = self.limits.store_answers().await?;
+        Some(answers && !self.limits.is_degraded())
+    }
+
     /// Whether this person may call this tool now; then it is counted. For each call once, whatever comes of it.
     ///
     /// # Errors

@@ -71,7 +71,9 @@ impl Readiness {
         checks.extend(clock_check(&self.clock_skew, self.is_signed));
         let generation = self.calls.published().generation;
         checks.push(catalogue_check(&self.reload.borrow(), generation));
-        checks.extend(guard_checks(&self.calls.guard().snapshot()));
+        let guard = self.calls.guard();
+        checks.extend(store_check(guard.store_is_well().await));
+        checks.extend(breaker_check(&guard.snapshot()));
         checks
     }
 }
@@ -144,11 +146,19 @@ fn catalogue_check(record: &reload::Record, generation: u64) -> Check {
     }
 }
 
-/// Lines where limits of ours are in force that are not the everyday ones. Who is refused is told so, and can try again.
-fn guard_checks(now: &Snapshot) -> impl Iterator<Item = Check> {
-    let limits = now.is_degraded.then(|| {
-        "degraded: the store is away, stricter limits of this process hold (see the log)".to_owned()
-    });
+/// A line where several machines count calls together. Without the store calls succeed, under stricter limits.
+fn store_check(is_well: Option<bool>) -> Option<Check> {
+    let degraded =
+        "degraded: the store is away, stricter limits of this process hold (see the log)";
+    Some(Check {
+        name: "limits",
+        trouble: None,
+        remark: (!is_well?).then(|| degraded.to_owned()),
+    })
+}
+
+/// A line where a breaker is not closed. Who is refused is told so, and can try again.
+fn breaker_check(now: &Snapshot) -> Option<Check> {
     let backend = match now.backend {
         BreakerState::Closed => None,
         BreakerState::Open => Some("open for the backend".to_owned()),
@@ -157,14 +167,10 @@ fn guard_checks(now: &Snapshot) -> impl Iterator<Item = Check> {
     let tools = now.open_tools;
     let s = if tools == 1 { "" } else { "s" };
     let tools = (tools > 0).then(|| format!("open for {tools} tool{s} (see the log)"));
-    let lines = [("limits", limits), ("breaker", backend.or(tools))];
-    lines.into_iter().filter_map(|(name, remark)| {
-        let trouble = None;
-        remark.is_some().then_some(Check {
-            name,
-            trouble,
-            remark,
-        })
+    Some(Check {
+        name: "breaker",
+        trouble: None,
+        remark: Some(backend.or(tools)?),
     })
 }
 

@@ -140,6 +140,11 @@ impl Limits {
         shared.is_some_and(|shared| *shared.degraded().borrow())
     }
 
+    /// Whether the store answers now; `None` where there is none.
+    pub(super) async fn store_answers(&self) -> Option<bool> {
+        Some(self.shared.as_ref()?.answers().await)
+    }
+
     pub(super) fn degraded(&self) -> Option<watch::Receiver<bool>> {
         self.shared.as_ref().map(|shared| shared.degraded())
     }

@@ -141,7 +141,7 @@ impl Shared {
     }
 
     /// Asks what a call would ask, of nobody.
-    async fn answers(&self) -> bool {
+    pub(super) async fn answers(&self) -> bool {
         let free = Rule {
             requests: 1_000_000,
             window: Duration::from_secs(1),

@@ -110,7 +110,13 @@ async fn without_its_store_each_machine_is_stricter_and_says_so_until_it_is_back
     let sidecar = counting_in(few(&backend, 8), redis.url()).start().await;
     let mut state = degraded(&sidecar);
     reads(&sidecar.alice()).await.good();
+    let ops = Person::at(&sidecar.ops_url);
+    let ready = ops.gets("/readyz").await;
+    assert!(ready.body.contains("limits: ok\n"), "{ready:?}");
     redis.is_killed();
+    // It is looked at, also while nobody calls.
+    let ready = ops.gets("/readyz").await;
+    assert!(ready.body.contains("limits: degraded: "), "{ready:?}");
     let mallory = sidecar.person("mallory");
     reads(&mallory).await.good();
     becomes(&mut state, true).await;
@@ -133,7 +139,7 @@ async fn without_its_store_each_machine_is_stricter_and_says_so_until_it_is_back
     }
     refused(&reads(&mallory).await, "RATE_LIMITED");
     let ready = Person::at(&sidecar.ops_url).gets("/readyz").await;
-    assert!(!ready.body.contains("limits"), "{ready:?}");
+    assert!(ready.body.contains("limits: ok\n"), "{ready:?}");
 }
 
 #[tokio::test]
