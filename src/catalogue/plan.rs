@@ -50,7 +50,8 @@ impl Plan {
         let mut text = Uuid::encode_buffer();
         let text = &*name.hyphenated().encode_lower(&mut text);
         if let Ok(value) = HeaderValue::from_str(text) {
-            self.headers.insert(IDEMPOTENCY_KEY, value);
+            // A catalogue may let the caller choose it.
+            self.headers.entry(IDEMPOTENCY_KEY).or_insert(value);
         }
         if let (Some(key), Some(body)) = (&self.new_uid, &mut self.body) {
             *body = with_member(body, key, text);
@@ -130,6 +131,15 @@ mod tests {
         assert!(!named.may_be_repeated());
         assert_eq!(named.headers[IDEMPOTENCY_KEY], uid.as_str());
         assert_eq!(body(&named), json!({ "title": "t" }));
+    }
+
+    #[test]
+    fn a_name_that_the_caller_chose_by_the_catalogue_stays() {
+        let arguments = json!({ "uid": NAME.to_string(), "updates": { "title": "t" } });
+        let mut plan = plan("patch_note", &arguments);
+        plan.headers
+            .insert(IDEMPOTENCY_KEY, "chosen".parse().unwrap());
+        assert_eq!(plan.named(NAME).headers[IDEMPOTENCY_KEY], "chosen");
     }
 
     #[test]

@@ -176,6 +176,8 @@ function serve() {
     "tenant.mode": "workos",
     "tenant.cache": `${CACHE_MS}ms`,
     "tenant.workos_url": workos.url,
+    // Whoever asks without a pause until an answer changes is over the limits of people.
+    "limits.profile": "development",
   };
   const secrets = { WORKOS_API_KEY: API_KEY, TENANT_HEADER_SECRET: TENANT_SECRET };
   return startSidecar(TOOLBRIDGE, { publicUrl, backend: backend.url, settings, secrets });
