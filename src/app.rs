@@ -6,6 +6,7 @@ pub mod stdio;
 mod parts;
 mod readiness;
 mod scopes;
+mod standing;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,17 +37,19 @@ use crate::{
         health::{self, Checks},
         leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
-        operations,
+        operations::Operations,
         public::{McpAnswer, Public, TooOften},
     },
     settings::{AuthSettings, CatalogueSource, Settings},
     shutdown::Shutdown,
+    telemetry::Filter,
 };
 
 pub use parts::catalogue;
 
 use readiness::{Need, Readiness, address_of};
 use scopes::CatalogueScopes;
+use standing::Looks;
 
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -64,6 +67,7 @@ pub struct App {
     door: Arc<Door>,
     settings: Settings,
     streams: CancellationToken,
+    log: Option<Filter>,
 }
 
 /// What answers calls, whichever way they come.
@@ -133,13 +137,14 @@ impl Core {
         parts::warn_of_foreign_audiences(&settings.auth);
         let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
+        let observer = parts::observer(settings);
         let slots = parts::slots(settings);
         let guard = Guard::new(&parts::guard(settings), slots.clone())?;
         let backend = Backend::new(parts::backend(settings, slots)?, running.clone())?;
         let clock_skew = backend.clock_skew();
         let outbound = Arc::new(parts::outbound(settings)?);
         let identities = Identities::new(
-            parts::tenant(settings, &outbound)?,
+            parts::tenant(settings, &outbound, &observer)?,
             parts::signer(settings)?,
         )
         .with_outbound(Arc::clone(&outbound), clock::unix_now);
@@ -150,6 +155,7 @@ impl Core {
             guard,
             writes: Writes::new(parts::writes(settings)?),
             running: running.clone(),
+            observer,
         })?;
         Ok(Self {
             verifier,
@@ -203,7 +209,15 @@ impl App {
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             settings,
             streams: CancellationToken::new(),
+            log: None,
         })
+    }
+
+    /// Whose filter the operations port may change.
+    #[must_use]
+    pub fn logs_to(mut self, log: Filter) -> Self {
+        self.log = Some(log);
+        self
     }
 
     /// Not ready while `trouble` says something, which `/readyz` shows under this name, before everything else.
@@ -277,14 +291,13 @@ impl App {
         let verifier = Arc::clone(&self.core.verifier);
         tokio::spawn(async move { verifier.warm().await });
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
-        let checks = readiness::until_stopping(self.checks, shutdown.clone());
-        let health: Answer =
-            Arc::new(move |request| Box::pin(operations::answer(request, Arc::clone(&checks))));
+        let checks = readiness::until_stopping(Arc::clone(&self.checks), shutdown.clone());
+        let operations = self.operations(checks);
         // To the end: whoever sends calls here must be able to read that we are stopping.
         let always = CancellationToken::new();
         // With a door of its own, which no crowd at the public one can fill.
         let door = Door::new(Limits::OPERATIONS);
-        let ops = tokio::spawn(server::accept(self.ops.listener, health, door, always));
+        let ops = tokio::spawn(server::accept(self.ops.listener, operations, door, always));
         let accepting = server::accept(self.public.listener, answer, self.door, stop.clone());
         let public = tokio::spawn(accepting);
         shutdown.requested().await;
@@ -303,6 +316,28 @@ impl App {
         };
         ops.abort();
         finished
+    }
+
+    /// What answers on the operations port.
+    fn operations(&self, checks: Checks) -> Answer {
+        let looks = Looks {
+            checks: Arc::clone(&checks),
+            verifier: Arc::clone(&self.core.verifier),
+            calls: Arc::clone(&self.core.calls),
+            clock_skew: Arc::clone(&self.core.clock_skew),
+            door: Arc::clone(&self.door),
+            reload: self.core.reload.record(),
+            started_at: clock::unix_now(),
+        };
+        let operations = Arc::new(Operations {
+            checks,
+            metrics: looks.metrics(),
+            log: self.log.clone(),
+        });
+        Arc::new(move |request| {
+            let operations = Arc::clone(&operations);
+            Box::pin(async move { operations.answer(request).await })
+        })
     }
 
     /// What answers on the public port.
@@ -356,6 +391,7 @@ impl App {
                 Box::pin(async move { mcp.handle(request).await })
             }),
             sse,
+            observer: Arc::clone(self.core.calls.observer()),
             now: clock::unix_now,
         });
         Arc::new(move |request| {

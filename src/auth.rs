@@ -90,6 +90,16 @@ impl Verifier {
         missing.map(|issuer| issuer.name.as_str()).collect()
     }
 
+    /// How old the keys of each issuer are, where they are fetched; `None` before the first fetch.
+    #[must_use]
+    pub fn key_ages(&self) -> Vec<(&str, Option<Duration>)> {
+        let age = |issuer: &'_ Issuer| issuer.keys.age();
+        self.issuers()
+            .iter()
+            .filter_map(|issuer| Some((issuer.name.as_str(), age(issuer)?)))
+            .collect()
+    }
+
     /// The metadata of the first issuer whose name is an address that may be asked for it; `None` where there is none.
     #[must_use]
     pub fn issuer_metadata(&self) -> Option<IssuerMetadata> {

@@ -12,6 +12,7 @@ pub mod address;
 pub mod clock_skew;
 pub mod correlation;
 pub mod deadline;
+pub mod errand;
 pub mod error;
 pub mod rejection;
 pub mod reply;
@@ -34,6 +35,7 @@ use crate::{
     catalogue::Plan,
     guard::{Person, Slots},
     identity::Identity,
+    observe::HopName,
     outgoing,
 };
 
@@ -41,6 +43,7 @@ pub use address::{BackendUrl, InvalidBackendUrl};
 pub use clock_skew::ClockSkew;
 pub use correlation::CorrelationId;
 pub use deadline::Deadline;
+pub use errand::Errand;
 pub use error::{BackendError, BodyProblem, Limited, Stage};
 pub use rejection::Rejection;
 pub use reply::{Reply, ReplyBody};
@@ -125,13 +128,14 @@ impl Backend {
         &'a self,
         identity: &'a Identity,
         plan: &'a Plan,
-        correlation: CorrelationId,
+        errand: &'a Errand,
         deadline: Deadline,
     ) -> Result<Reply, BackendError> {
         let tries = retry::Tries {
             settings: self.settings.retry,
             deadline,
             plan,
+            trail: errand.trail.clone(),
             done: retry::Done::default(),
         };
         let caller = identity.caller();
@@ -139,8 +143,10 @@ impl Backend {
         // For one try: whoever waits for a session's turn, or before another try, is in nobody's way.
         let (slots, person) = (&self.settings.slots, Person::of(caller));
         let open = async || {
+            let queue = errand.trail.hop(HopName::Queue);
             let slot = slots.enter(&person, deadline.patience()).await?;
-            let session = self.session_for(identity, plan, correlation, deadline);
+            drop(queue);
+            let session = self.session_for(identity, plan, errand, deadline);
             Ok((session.await?, slot))
         };
         let send = async |(session, _slot): (Session<'a>, _)| session.send(plan).await;
@@ -156,17 +162,20 @@ impl Backend {
         &'a self,
         identity: &'a Identity,
         plan: &'a Plan,
-        correlation: CorrelationId,
+        errand: &'a Errand,
         deadline: Deadline,
     ) -> Result<Session<'a>, BackendError> {
         let wire = wire::Wire {
             backend: self,
             identity,
-            correlation,
+            errand,
             deadline,
         };
         match &plan.session {
-            Some(recipe) => Session::open(wire, recipe).await,
+            Some(recipe) => {
+                let _hop = errand.trail.hop(HopName::Session);
+                Session::open(wire, recipe).await
+            }
             None => Ok(Session::none(wire)),
         }
     }

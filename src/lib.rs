@@ -30,6 +30,7 @@ pub mod server;
 pub mod clock;
 pub mod delivery;
 pub mod nearest;
+pub mod observe;
 pub mod outgoing;
 
 // The process around them.

@@ -49,7 +49,7 @@ use rmcp::{
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -57,7 +57,7 @@ use crate::{
     catalogue::{Called, Dialect, dialect},
 };
 
-pub use call::{CallParts, Calls, Incoming, NoOutcome};
+pub use call::{CallParts, Calls, Incoming, NoOutcome, Seen};
 pub use limit::Limit;
 pub use outcome::Outcome;
 pub use prepared::ListQuestion;
@@ -205,6 +205,7 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let published = self.shared.calls.published();
         let meta = introduction(&published, &context);
+        let begun = Instant::now();
         let name = request.name.clone();
         if let Some(nobody) = extension::<NoCaller>(&context) {
             let mut result = result_of(stdio::refused(&name, &nobody));
@@ -219,6 +220,7 @@ impl ServerHandler for Handler {
             limit: Limit::of(&context)?,
             write_name: write_name::of(&context)?,
             delivery: extension(&context),
+            seen: Seen::of(&context),
         };
         let brought = Brought {
             state: request.request_state,
@@ -238,6 +240,8 @@ impl ServerHandler for Handler {
             }
             // The specification's code for an unknown tool is "invalid params" (protocol page B.5).
             Err(NoOutcome::UnknownTool) => {
+                let took = begun.elapsed();
+                self.shared.calls.observer().metrics.unknown_tool(took);
                 let name: String = name.chars().take(64).collect();
                 let message = format!("unknown tool: {name}");
                 Err(ErrorData::invalid_params(message, None))

@@ -33,7 +33,7 @@ pub use limits::LimitSettings;
 pub use local::LocalToken;
 pub use outbound::OutboundSettings;
 pub use problem::{Origin, Problem, SettingsError};
-pub use process::{ConnectionSettings, LogFormat, LogSettings, ShutdownSettings};
+pub use process::{ConnectionSettings, LogFormat, LogPerson, LogSettings, ShutdownSettings};
 pub use services::{BackendSettings, CatalogueSource, OpsSettings, ServerSettings, TcpSettings};
 pub use tenant::{ChoiceSettings, RequiredRight, TenantSettings, WorkOsSettings};
 pub use tokens::{

@@ -1,13 +1,14 @@
 //! What the process says about itself: one subscriber to standard error, and the names of the fields it uses.
-//! In: level, format, writer. Out: a subscriber. Libraries that print foreign data (rmcp prints a call's arguments at
-//! `DEBUG`) stay at `WARN` whatever level is asked for; do not lift that cap, arguments and tokens would reach the log.
+//! In: level, format, writer. Out: a subscriber, and its filter, which may be changed while we run.
+
+mod filter;
 
 use std::io::{self, IsTerminal};
 
 use tracing::{Subscriber, level_filters::LevelFilter, subscriber::SetGlobalDefaultError};
-use tracing_subscriber::{
-    Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, registry::Registry,
-};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
+
+pub use filter::{Filter, NoFilter};
 
 /// The vocabulary of field names: dotted, with the unit in the name where there is one. Whoever logs uses these, so
 /// that one query finds a call in every line (`tracing` takes field names literally, hence the test that compares).
@@ -20,14 +21,28 @@ pub mod field {
     pub const TENANT_ID: &str = "tenant.id";
     /// The correlation id: the same in our log, in the backend's log and in the error the person sees.
     pub const REQUEST_ID: &str = "request.id";
-    /// `sub` of the caller's token; never the token.
+    /// The person, as `log.person` has it: hashed, or `sub` of the token; never the token.
     pub const CALLER_SUBJECT: &str = "caller.subject";
     /// The connection id (`Mcp-Session-Id`) a message came on.
     pub const CONNECTION_ID: &str = "connection.id";
     /// HTTP status of the backend's last answer.
     pub const BACKEND_STATUS: &str = "backend.status";
-    /// How many times the backend was asked, the first included.
-    pub const BACKEND_ATTEMPTS: &str = "backend.attempts";
+    /// Time at the backend in milliseconds: its sessions and its answers.
+    pub const BACKEND_DURATION_MS: &str = "backend.duration_ms";
+    /// Time of that which went into sessions.
+    pub const BACKEND_SESSION_MS: &str = "backend.session_ms";
+    /// Tries after the first.
+    pub const BACKEND_RETRIES: &str = "backend.retries";
+    /// Bytes of the bodies sent to the backend.
+    pub const BACKEND_REQUEST_BYTES: &str = "backend.request_bytes";
+    /// Bytes of the bodies that came from it.
+    pub const BACKEND_RESPONSE_BYTES: &str = "backend.response_bytes";
+    /// What the client calls itself; a remark, proven by nothing.
+    pub const CLIENT: &str = "client";
+    /// The revision of MCP that the client speaks.
+    pub const MCP_PROTOCOL: &str = "mcp.protocol";
+    /// The trace that the call is part of.
+    pub const TRACE_ID: &str = "trace.id";
     /// Time in milliseconds, as a decimal number.
     pub const DURATION_MS: &str = "duration_ms";
     /// How a call ended: `ok`, or an error code of the result such as `NOT_FOUND`.
@@ -41,12 +56,6 @@ pub mod field {
     /// Why something failed, for the operator.
     pub const ERROR: &str = "error";
 }
-
-/// Crates that log foreign data or connection noise; prefixes of the target, so `hyper` is `hyper_util` too.
-const CAPPED: &[&str] = &["rmcp", "hyper", "reqwest", "h2", "rustls", "tower"];
-
-/// The target of what the child of `serve -- COMMAND` prints.
-const CHILD: &str = "child";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +85,17 @@ impl Format {
 ///
 /// # Errors
 /// When the process has a subscriber already.
-pub fn init<W>(level: LevelFilter, format: Format, writer: W) -> Result<(), SetGlobalDefaultError>
+pub fn init<W>(
+    level: LevelFilter,
+    format: Format,
+    writer: W,
+) -> Result<Filter, SetGlobalDefaultError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing::subscriber::set_global_default(subscriber(level, format, writer))
+    let (subscriber, filter) = changeable(level, format, writer);
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(filter)
 }
 
 /// The subscriber itself; a test installs it for its own thread with `tracing::subscriber::with_default`.
@@ -92,6 +107,19 @@ pub fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    changeable(level, format, writer).0
+}
+
+/// The subscriber, and the filter that it has from then on.
+fn changeable<W>(
+    level: LevelFilter,
+    format: Format,
+    writer: W,
+) -> (impl Subscriber + Send + Sync + 'static, Filter)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (layer, filter) = Filter::new(level);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         Format::Json => lines
@@ -101,22 +129,7 @@ where
             .boxed(),
         Format::Pretty { colour } => lines.with_ansi(colour).boxed(),
     };
-    Registry::default().with(lines.with_filter(filter(level)))
-}
-
-/// `level` for us, at most `WARN` for the capped crates; the child's lines are its own affair and come through unless
-/// nothing does.
-fn filter(level: LevelFilter) -> Targets {
-    let cap = level.min(LevelFilter::WARN);
-    let child = if level == LevelFilter::OFF {
-        level
-    } else {
-        level.max(LevelFilter::INFO)
-    };
-    Targets::new()
-        .with_default(level)
-        .with_target(CHILD, child)
-        .with_targets(CAPPED.iter().map(|target| (*target, cap)))
+    (Registry::default().with(lines.with_filter(layer)), filter)
 }
 
 #[cfg(test)]
@@ -126,7 +139,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use super::*;
+    use super::{filter::CHILD, *};
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);

@@ -14,10 +14,11 @@ use crate::{
         outbound::{Exchange, Mint},
     },
     mcp::{Journal, WriteRules},
+    observe::{Observer, People},
     outgoing::Timeouts,
     server::connection::{self, Limits},
     settings::{
-        AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, OutboundSettings,
+        AuthSettings, CatalogueSource, ChoiceSettings, JournalPlace, LogPerson, OutboundSettings,
         RequiredRight, Settings, TcpSettings, TenantSettings, WorkOsSettings, WriteSettings,
     },
 };
@@ -48,8 +49,12 @@ pub(super) fn warn_of_foreign_audiences(settings: &AuthSettings) {
 pub(super) fn tenant(
     settings: &Settings,
     outbound: &Arc<Outbound>,
+    observer: &Arc<Observer>,
 ) -> Result<TenantSource, CannotAsk> {
-    let workos = |it: &WorkOsSettings| Members::of_workos(&it.url, &it.key, it.cache);
+    let workos = |it: &WorkOsSettings| {
+        let members = Members::of_workos(&it.url, &it.key, it.cache)?;
+        Ok::<_, CannotAsk>(members.observed_by(Arc::clone(observer)))
+    };
     let chosen = |members, choice: &ChoiceSettings| TenantSource::Memberships {
         members,
         default: choice.default.clone(),
@@ -155,6 +160,19 @@ pub(super) fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
         keep: *keep,
         journal,
         now: clock::unix_now,
+    })
+}
+
+/// Who is told of everything.
+pub(super) fn observer(settings: &Settings) -> Arc<Observer> {
+    let people = match settings.log.person {
+        LogPerson::Hashed => People::Hashed,
+        LogPerson::Plain => People::Plain,
+        LogPerson::Off => People::Unsaid,
+    };
+    Arc::new(Observer {
+        people,
+        ..Observer::default()
     })
 }
 

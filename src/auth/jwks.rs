@@ -79,6 +79,11 @@ impl Jwks {
         self.0.warm().await;
     }
 
+    /// How long ago the set was fetched, too old to be used or not.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.0.age()
+    }
+
     /// Whether there are keys to check tokens with.
     pub(super) fn ready(&self) -> bool {
         self.0.ready()

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use jsonwebtoken::{DecodingKey, crypto::aws_lc, jwk::Jwk};
@@ -207,6 +208,14 @@ impl Fetching {
 }
 
 impl Keys {
+    /// How old they are, where they are fetched at all; within, `None` before the first fetch.
+    pub(super) fn age(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Fetched(jwks) => Some(jwks.age()),
+            Self::One(_) | Self::Named(_) => None,
+        }
+    }
+
     pub(super) fn load(
         issuer: &str,
         source: KeySource,

@@ -166,6 +166,12 @@ impl<S: Source> Remote<S> {
         self.usable().is_some()
     }
 
+    /// How long ago it was fetched, too old to be used or not.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map(|held| held.at.elapsed())
+    }
+
     /// What is held, unless it is too old to be used.
     pub(super) fn usable(&self) -> Option<Arc<Held<S::Document>>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);

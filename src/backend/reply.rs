@@ -60,7 +60,10 @@ pub(super) async fn body(
     }
     let limit = wire.backend.settings.max_response_bytes;
     match outgoing::read_at_most(answer, limit).await {
-        Ok(bytes) => parse(&bytes).map_err(unreadable),
+        Ok(bytes) => {
+            wire.errand.trail.received(bytes.len());
+            parse(&bytes).map_err(unreadable)
+        }
         Err(ReadError::TooLarge { limit }) => Err(BackendError::TooLarge { stage, limit }),
         Err(ReadError::Broken(error)) if error.is_timeout() => Err(wire.failure(stage, error)),
         Err(ReadError::Broken(_)) => Err(unreadable(BodyProblem::CutShort)),

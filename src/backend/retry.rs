@@ -15,7 +15,10 @@ use super::{
     queue::Queue,
     rejection::Rejection,
 };
-use crate::catalogue::Plan;
+use crate::{
+    catalogue::Plan,
+    observe::{HopName, Trail},
+};
 
 /// Of failures that pass by themselves: 1, 2 and 4 times the base.
 const MOST_AGAIN: u32 = 3;
@@ -48,6 +51,7 @@ pub(super) struct Tries<'a> {
     pub(super) settings: RetrySettings,
     pub(super) deadline: Deadline,
     pub(super) plan: &'a Plan,
+    pub(super) trail: Trail,
     pub(super) done: Done,
 }
 
@@ -111,7 +115,10 @@ impl Tries<'_> {
                     None => return Err(told(error, in_doubt)),
                 };
             }
+            self.trail.again();
+            let pause = self.trail.hop(HopName::Pause);
             sleep_until(next).await;
+            drop(pause);
             if error.may_have_written(self.plan) {
                 in_doubt = Some(error);
             }

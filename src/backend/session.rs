@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     catalogue::{Plan, SessionClose, SessionRecipe},
+    observe::{HopName, SessionUse},
     outgoing,
 };
 
@@ -70,7 +71,10 @@ impl<'a> Session<'a> {
         };
         let found = kept.find(wire.identity, recipe);
         let (headers, number) = match found {
-            Some(found) => found,
+            Some(found) => {
+                wire.errand.trail.session(SessionUse::Reused);
+                found
+            }
             None => {
                 let mut fresh = Self::fresh(wire, recipe).await?;
                 // It serves others after this call, so nothing ends it but its time.
@@ -100,9 +104,11 @@ impl<'a> Session<'a> {
         };
         let answer = wire.send(draft).await?;
         if !recipe.success.contains(&answer.status().as_u16()) {
+            wire.errand.trail.session(SessionUse::Refused);
             let refusal = wire.rejection(stage, answer).await?;
             return Err(BackendError::SessionRefused(refusal));
         }
+        wire.errand.trail.session(SessionUse::Opened);
         let answer = match reply::body(wire, stage, answer).await? {
             ReplyBody::Json(answer) => answer,
             ReplyBody::Empty => Value::Null,
@@ -123,7 +129,7 @@ impl<'a> Session<'a> {
     /// The id that this call's requests carry.
     #[must_use]
     pub fn correlation_id(&self) -> CorrelationId {
-        self.wire.correlation
+        self.wire.errand.correlation
     }
 
     /// Sends the plan's request, signed for this moment, and reads the answer. The session is used up.
@@ -134,6 +140,8 @@ impl<'a> Session<'a> {
     /// was lacking.
     pub async fn send(self, plan: &Plan) -> Result<Reply, BackendError> {
         let stage = Stage::Request;
+        let trail = &self.wire.errand.trail;
+        let _hop = trail.hop(HopName::Request);
         let draft = Draft {
             stage,
             method: &plan.method,
@@ -146,11 +154,12 @@ impl<'a> Session<'a> {
         };
         let answer = self.wire.send(draft).await?;
         let status = answer.status().as_u16();
+        trail.ended_with(status);
         if plan.success.contains(&status) {
             return Ok(Reply {
                 status,
                 body: reply::body(self.wire, stage, answer).await?,
-                correlation_id: self.wire.correlation,
+                correlation_id: self.wire.errand.correlation,
             });
         }
         let rejection = self.wire.rejection(stage, answer).await?;
@@ -173,7 +182,7 @@ impl<'a> Session<'a> {
 impl fmt::Debug for Session<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
-            .field("correlation_id", &self.wire.correlation)
+            .field("correlation_id", &self.wire.errand.correlation)
             .field("opened", &self.opened.is_some())
             .finish_non_exhaustive()
     }
@@ -214,7 +223,7 @@ impl<'a> Closing<'a> {
     fn of(wire: Wire<'a>, close: &'a SessionClose, answer: &Value) -> Option<Self> {
         let target = close.target.fill(answer);
         if target.is_none() {
-            tracing::debug!(correlation_id = %wire.correlation, "the session's answer does not say how to close it");
+            tracing::debug!(correlation_id = %wire.errand.correlation, "the session's answer does not say how to close it");
         }
         Some(Self {
             wire,
@@ -241,7 +250,7 @@ impl Drop for Closing<'_> {
             return;
         };
         let client = self.wire.backend.client.clone();
-        let correlation = self.wire.correlation;
+        let correlation = self.wire.errand.correlation;
         let closing = async move { report(correlation, close(client, request).await) };
         self.wire.backend.closings.spawn_on(closing, &runtime);
     }

@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Backend, BackendError, BackendSettings, CorrelationId, Rejection, Reply, RetrySettings,
+    Backend, BackendError, BackendSettings, CorrelationId, Errand, Rejection, Reply, RetrySettings,
 };
 use crate::{
     auth::Caller,
@@ -150,12 +150,16 @@ fn posting() -> Plan {
     }
 }
 
+fn errand() -> Errand {
+    CorrelationId::random().into()
+}
+
 /// One call by alice against a backend with these settings.
 async fn call(settings: BackendSettings, plan: &Plan) -> Result<Reply, BackendError> {
     let identity = alice().await;
     let backend = backend(settings);
-    let (correlation, deadline) = (CorrelationId::random(), backend.deadline());
-    backend.call(&identity, plan, correlation, deadline).await
+    let (errand, deadline) = (errand(), backend.deadline());
+    backend.call(&identity, plan, &errand, deadline).await
 }
 
 fn rejection(outcome: Result<Reply, BackendError>) -> Rejection {

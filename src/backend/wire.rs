@@ -14,13 +14,14 @@ use tokio::time::Instant;
 
 use super::{
     Backend,
-    correlation::CorrelationId,
     deadline::Deadline,
+    errand::Errand,
     error::{BackendError, Limited, Stage},
     rejection::Rejection,
 };
 use crate::{
     identity::{IDENTITY_HEADERS, Identity},
+    observe::traceparent::TRACEPARENT,
     outgoing,
 };
 
@@ -28,6 +29,7 @@ use crate::{
 pub(super) const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACE: HeaderName = HeaderName::from_static(TRACEPARENT);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Headers that frame or route a request: neither a plan nor a session sets them.
@@ -46,7 +48,7 @@ const FRAMING: [HeaderName; 7] = [
 pub(super) struct Wire<'a> {
     pub(super) backend: &'a Backend,
     pub(super) identity: &'a Identity,
-    pub(super) correlation: CorrelationId,
+    pub(super) errand: &'a Errand,
     pub(super) deadline: Deadline,
 }
 
@@ -64,6 +66,7 @@ impl Wire<'_> {
     /// Sends one request; the answer's head is here, its body is not.
     pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Response, BackendError> {
         let stage = draft.stage;
+        self.errand.trail.sent(draft.body.map_or(0, <[u8]>::len));
         let mut request = self.request(draft)?;
         // Ends with the call, where that is sooner than the request's own limit.
         let left = self.deadline.left();
@@ -73,6 +76,8 @@ impl Wire<'_> {
         let now = self.backend.settings.now;
         let asked = now();
         let sending = self.backend.client.execute(request).await;
+        let status = sending.as_ref().map(|answer| answer.status().as_u16());
+        self.errand.trail.answered(status.ok());
         let answer = sending.map_err(|error| self.failure(stage, error))?;
         let skew = &self.backend.clock_skew;
         skew.measure(answer.headers(), asked, now());
@@ -103,7 +108,10 @@ impl Wire<'_> {
         if draft.body.is_some() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        headers.insert(CORRELATION_ID, self.correlation.header());
+        headers.insert(CORRELATION_ID, self.errand.correlation.header());
+        if let Some(trace) = &self.errand.trace {
+            headers.insert(TRACE, trace.header());
+        }
         headers
     }
 
@@ -120,6 +128,9 @@ impl Wire<'_> {
         }
         let headers = answer.headers().clone();
         let body = outgoing::read_at_most(answer, ERROR_BODY_LIMIT).await;
+        self.errand
+            .trail
+            .received(body.as_ref().map_or(0, Vec::len));
         let now = (self.backend.settings.now)();
         // The status stands, whatever became of the body.
         Ok(Rejection::read(

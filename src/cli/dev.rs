@@ -25,6 +25,7 @@ use crate::{
     sandbox::Sandbox,
     settings::Settings,
     shutdown::Shutdown,
+    telemetry::Filter,
 };
 
 /// How long the printed token is good: a working day.
@@ -73,15 +74,15 @@ pub(super) struct Running {
 
 impl Dev {
     pub(super) fn run(self) -> Result<ExitCode, Failed> {
-        start::plain_logging(if self.verbose {
+        let log = start::plain_logging(if self.verbose {
             LevelFilter::DEBUG
         } else {
             LevelFilter::INFO
         })?;
-        in_runtime(self.serve())
+        in_runtime(self.serve(log))
     }
 
-    async fn serve(self) -> Result<ExitCode, Failed> {
+    async fn serve(self, log: Filter) -> Result<ExitCode, Failed> {
         let shutdown = Shutdown::on_signals()?;
         self.progress("starting the embedded backend")?;
         let sandbox = self.sandbox().await?;
@@ -93,7 +94,8 @@ impl Dev {
                     "ops.listen" => "--ops-port".to_owned(),
                     _ => "--port".to_owned(),
                 })
-            })?;
+            })?
+            .logs_to(log);
         let seeded = samples::seed(&sandbox, &app.catalogue()).await;
         match seeded.map_err(Failed::new)? {
             0 => self.progress("sample records are there already")?,

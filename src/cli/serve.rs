@@ -16,6 +16,7 @@ use crate::{
     auth::development,
     settings::{Environment, Settings, SettingsFile, Sources},
     shutdown::Shutdown,
+    telemetry::Filter,
 };
 
 /// Run the sidecar.
@@ -73,8 +74,8 @@ pub(super) struct Told {
 impl Serve {
     pub(super) fn run(self) -> Result<ExitCode, Failed> {
         let settings = self.told.settings()?;
-        start::logging(settings.log)?;
-        in_runtime(serve(settings, self.command))
+        let log = start::logging(settings.log)?;
+        in_runtime(serve(settings, self.command, log))
     }
 }
 
@@ -96,11 +97,16 @@ impl Told {
     }
 }
 
-async fn serve(settings: Settings, command: Vec<OsString>) -> Result<ExitCode, Failed> {
+async fn serve(
+    settings: Settings,
+    command: Vec<OsString>,
+    log: Filter,
+) -> Result<ExitCode, Failed> {
     let backend = backend::Wanted::of(&settings, command)?;
     let app = App::build(settings)
         .await
-        .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?;
+        .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?
+        .logs_to(log);
     let catalogue = app.catalogue();
     let lints = catalogue.lints();
     if !lints.is_empty() {

@@ -8,12 +8,12 @@ use super::Failed;
 use crate::{
     app::StartError,
     identity::CannotAsk,
-    settings::{LogFormat, LogSettings},
-    telemetry::{self, Format},
+    settings::{LogFormat, LogPerson, LogSettings},
+    telemetry::{self, Filter, Format},
 };
 
 /// Logs to standard error.
-pub(super) fn logging(settings: LogSettings) -> Result<(), Failed> {
+pub(super) fn logging(settings: LogSettings) -> Result<Filter, Failed> {
     let format = match settings.format {
         LogFormat::Json => Format::Json,
         LogFormat::Pretty => Format::Pretty { colour: false },
@@ -23,10 +23,11 @@ pub(super) fn logging(settings: LogSettings) -> Result<(), Failed> {
 }
 
 /// The same for commands without settings of their own.
-pub(super) fn plain_logging(level: LevelFilter) -> Result<(), Failed> {
+pub(super) fn plain_logging(level: LevelFilter) -> Result<Filter, Failed> {
     logging(LogSettings {
         level,
         format: LogFormat::Auto,
+        person: LogPerson::Hashed,
     })
 }
 

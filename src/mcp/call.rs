@@ -4,6 +4,7 @@
 //! arrived is not sent again (`writes`).
 
 mod line;
+mod seen;
 mod writing;
 
 use std::{
@@ -29,15 +30,18 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    backend::{Backend, BackendError, CorrelationId, Deadline, Reply},
+    backend::{Backend, BackendError, CorrelationId, Deadline, Errand, Reply},
     catalogue::{ArgumentErrors, Called, Catalogue, Effect, Plan, Tool},
     delivery::Delivery,
     guard::{Guard, Refused, Verdict},
     identity::{Identities, Identity, IdentityError},
+    observe::{HopName, Observer},
 };
 
 use line::Line;
 use writing::{Beginning, digest, joined};
+
+pub use seen::Seen;
 
 /// A call as it arrives: who, what, with which arguments.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct Incoming {
     pub write_name: Option<String>,
     /// The way of the answer, where it can be watched.
     pub delivery: Option<Delivery>,
+    /// What is only looked at: when it came, by which client, in which trace.
+    pub seen: Seen,
 }
 
 /// Why a call was not run, or nobody is told how it ended.
@@ -107,6 +113,7 @@ pub struct Calls {
     writes: Writes,
     running: TaskTracker,
     former: FormerCalls,
+    observer: Arc<Observer>,
     leaving: CancellationToken,
 }
 
@@ -124,6 +131,8 @@ pub struct CallParts {
     pub writes: Writes,
     /// Holds the writes under way; a shutdown waits for it.
     pub running: TaskTracker,
+    /// Told of every call.
+    pub observer: Arc<Observer>,
 }
 
 /// How often tools were called under names that they no longer have. The counters only grow.
@@ -160,6 +169,7 @@ impl Calls {
             guard,
             writes,
             running,
+            observer,
         } = parts;
         Ok(Self {
             publisher: Publisher::new(catalogue, identities.offers_selection())?,
@@ -169,6 +179,7 @@ impl Calls {
             writes,
             running,
             former: FormerCalls::default(),
+            observer,
             leaving: CancellationToken::new(),
         })
     }
@@ -217,6 +228,12 @@ impl Calls {
         &self.guard
     }
 
+    /// Who is told of every call.
+    #[must_use]
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
     /// The Unix time.
     pub(super) fn now(&self) -> Duration {
         self.backend.now()
@@ -247,7 +264,7 @@ impl Calls {
         let called = catalogue.called(&incoming.tool);
         let tool = match called.ok_or(NoOutcome::UnknownTool)? {
             Called::Tool(tool) | Called::Renamed(tool) => tool,
-            Called::Removed(instead) => return Ok(self.gone(&incoming.tool, instead)),
+            Called::Removed(instead) => return Ok(self.gone(&incoming, instead)),
         };
         let _running = self.running.token();
         let (limit, delivery) = (incoming.limit.clone(), incoming.delivery.clone());
@@ -294,10 +311,10 @@ impl Calls {
         let called = catalogue.called(&incoming.tool);
         let called = called.ok_or(NoOutcome::UnknownTool)?;
         let tool = called.tool().ok_or(NoOutcome::UnknownTool)?;
-        let mut line = Line::begin(correlation);
+        let mut line = Line::begin(tool, &incoming, correlation, self);
         if matches!(called, Called::Renamed(_)) {
             self.former.renamed.fetch_add(1, Ordering::Relaxed);
-            line.alias = Some(incoming.tool.clone());
+            line.record.alias = Some(incoming.tool.clone());
         }
         let mut write = None;
         let result = self.attempt(tool, incoming, &mut line, &mut write).await;
@@ -308,12 +325,12 @@ impl Calls {
         let (told, cause) = match result {
             Ok(told) => (told, None),
             Err(error) => {
-                let failure = present::failure(tool, &error, line.correlation);
+                let failure = present::failure(tool, &error, correlation);
                 (Told::alone(Outcome::Failure(failure)), Some(causes(&error)))
             }
         };
         let ended = write.and_then(|write: Write| write.ends(&told.outcome, fate));
-        line.log(&tool.name, &told.outcome, cause);
+        line.end(&told.outcome, cause);
         Ok(Told {
             answered: ended.or(told.answered),
             outcome: told.outcome,
@@ -321,12 +338,12 @@ impl Calls {
     }
 
     /// The answer to a call of a tool that is gone: what to do instead, in the catalogue's words.
-    fn gone(&self, name: &str, instead: &str) -> Outcome {
+    fn gone(&self, incoming: &Incoming, instead: &str) -> Outcome {
         self.former.removed.fetch_add(1, Ordering::Relaxed);
-        let line = Line::begin(CorrelationId::random());
-        let failure = present::removed(name, instead, line.correlation);
+        let correlation = CorrelationId::random();
+        let failure = present::removed(&incoming.tool, instead, correlation);
         let outcome = Outcome::Failure(failure);
-        line.log(name, &outcome, None);
+        Line::of_removed(incoming, correlation, self).end(&outcome, None);
         outcome
     }
 
@@ -334,20 +351,25 @@ impl Calls {
         &self,
         tool: &Tool,
         mut incoming: Incoming,
-        line: &mut Line,
+        line: &mut Line<'_>,
         write: &mut Option<Write>,
     ) -> Result<Told, CallError> {
         let arguments = std::mem::take(&mut incoming.arguments);
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
+        let errand = line.errand();
+        let hop = errand.trail.hop(HopName::Limit);
         within(limit, self.guard.limit(caller, &tool.name)).await??;
+        drop(hop);
         let deadline = self.backend.deadline();
         let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
         let mut plan = tool.plan(arguments).map_err(CallError::Arguments)?;
+        let hop = errand.trail.hop(HopName::Tenant);
         let identity = timeout_at(deadline.ends(), self.identities.of(caller));
         let identity = within(limit, identity).await?;
+        drop(hop);
         let identity = identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??;
-        line.tenant = Some(identity.tenant().clone());
+        line.record.tenant = Some(identity.tenant().as_str().to_owned());
         if let Some(limit) = limit
             && !limit.may_send()
         {
@@ -356,24 +378,24 @@ impl Calls {
         let admission = self.guard.admit(identity.tenant(), &tool.name)?;
         if tool.effect == Effect::Write {
             let digest = digest(&identity, tool, &plan, &incoming);
-            let sender = (&identity, line.correlation, deadline);
+            let sender = (&identity, &errand, deadline);
             match self
                 .begun(digest, (tool, &incoming.catalogue), sender, write)
                 .await?
             {
                 Beginning::Send(name) => plan = plan.named(name),
                 Beginning::Joined(earlier) => {
-                    line.is_repeated = true;
+                    line.record.is_repeated = true;
                     return joined(earlier, deadline).await;
                 }
                 Beginning::Made(reply) => {
-                    line.is_repeated = true;
+                    line.record.is_repeated = true;
                     let value = present::result(tool, reply.body)?;
                     return Ok(Told::alone(Outcome::Success(value)));
                 }
             }
         }
-        let sending = self.sent(&identity, &plan, line.correlation, deadline);
+        let sending = self.sent(&identity, &plan, &errand, deadline);
         let reply = match tool.effect {
             Effect::Read => within(limit, sending).await?,
             // Once it is sent, nothing stops it.
@@ -387,6 +409,7 @@ impl Calls {
                 self.identities.forget(caller);
             }
         })?;
+        let _hop = errand.trail.hop(HopName::Present);
         let value = present::result(tool, reply.body)?;
         Ok(Told::alone(Outcome::Success(value)))
     }
@@ -396,15 +419,15 @@ impl Calls {
         &self,
         identity: &Identity,
         plan: &Plan,
-        correlation: CorrelationId,
+        errand: &Errand,
         deadline: Deadline,
     ) -> Result<Reply, CallError> {
         let backend = &self.backend;
-        let mut reply = backend.call(identity, plan, correlation, deadline).await;
+        let mut reply = backend.call(identity, plan, errand, deadline).await;
         if reply.as_ref().is_err_and(BackendError::refuses_token)
             && let Some(renewed) = self.identities.renewed(identity).await?
         {
-            reply = backend.call(&renewed, plan, correlation, deadline).await;
+            reply = backend.call(&renewed, plan, errand, deadline).await;
         }
         reply.map_err(|source| CallError::Backend {
             may_have_written: source.may_have_written(plan),

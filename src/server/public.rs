@@ -6,9 +6,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     Answering, Body,
@@ -20,8 +21,9 @@ use super::{
     reply,
     scopes::{self, Refused, RequestBody, ToolScopes},
 };
-use crate::auth::{
-    AuthError, Caller, Challenge, Directions, IssuerMetadata, MetadataError, Verifier,
+use crate::{
+    auth::{AuthError, Caller, Challenge, Directions, IssuerMetadata, MetadataError, Verifier},
+    observe::{Arrival, Observer, record::server_timing},
 };
 
 /// What answers MCP.
@@ -32,6 +34,8 @@ pub type TooOften = Arc<dyn Fn(&Caller) -> Option<Duration> + Send + Sync>;
 
 /// Where the backend finds the keys of the tokens it is given.
 const KEY_SET: &str = "/.well-known/jwks.json";
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Said where the setting `server.sse` is false.
 const SSE_IS_OFF: &str = "HTTP+SSE is switched off here (server.sse): MCP is served at /mcp";
@@ -60,6 +64,8 @@ pub struct Public {
     pub mcp: McpAnswer,
     /// Answers MCP as it was in 2024: at `/sse` and `/messages`; `None` where it is switched off.
     pub sse: Option<McpAnswer>,
+    /// Told of every answer, and of every token that was refused.
+    pub observer: Arc<Observer>,
     /// The Unix time.
     pub now: fn() -> Duration,
 }
@@ -67,6 +73,12 @@ pub struct Public {
 impl Public {
     /// Answers one request.
     pub async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
+        let response = self.answered(request).await;
+        self.observer.metrics.http(response.status().as_u16());
+        response
+    }
+
+    async fn answered(&self, request: Request<RequestBytes>) -> Response<Body> {
         // Platforms probe health by address, so it comes before the gate; it tells a verdict and nothing else.
         if is_read(request.method()) {
             let (path, headers) = (request.uri().path(), request.headers());
@@ -127,10 +139,12 @@ impl Public {
 
     async fn mcp(&self, request: Request<RequestBytes>, answer: &McpAnswer) -> Response<Body> {
         let path = request.uri().path().to_owned();
+        let begun = Instant::now();
         let caller = match self.verifier.caller(request.headers(), (self.now)()).await {
             Ok(caller) => caller,
             Err(error) => return self.challenge(&error, &path),
         };
+        let arrival = Arrival::verified(begun);
         if let Some(wait) = (self.too_often)(&caller) {
             return slow_down(wait);
         }
@@ -138,7 +152,10 @@ impl Public {
         match checked.await {
             Ok(mut request) => {
                 request.extensions_mut().insert(caller);
-                answer(request).await
+                request.extensions_mut().insert(arrival.clone());
+                let mut response = answer(request).await;
+                say_timing(&mut response, &arrival);
+                response
             }
             Err(Refused::Lacks(needed)) => {
                 self.challenge(&AuthError::InsufficientScope { needed }, &path)
@@ -163,6 +180,7 @@ impl Public {
 
     fn challenge(&self, error: &AuthError, path: &str) -> Response<Body> {
         tracing::info!(reason = error.reason(), "request refused");
+        self.observer.metrics.auth_failed(error.reason());
         let metadata = self.metadata.as_ref();
         let metadata = metadata.map(|metadata| metadata.url_for(path));
         let directions = Directions {
@@ -215,6 +233,15 @@ impl Public {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// The hops of the call that this answers, as far as they are over: an answer that is a stream begins before its call ends.
+fn say_timing(response: &mut Response<Body>, arrival: &Arrival) {
+    let trail = arrival.taken();
+    let timing = trail.and_then(|trail| server_timing(&trail.marks(), trail.elapsed()));
+    if let Some(value) = timing.and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(SERVER_TIMING, value);
     }
 }
 

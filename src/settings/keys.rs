@@ -133,6 +133,7 @@ keys! {
     MINT_LIFETIME = "identity.mint.lifetime", Some("60s"), [];
     LOG_LEVEL = "log.level", Some("info"), ["TOOLBRIDGE_LOG_LEVEL"];
     LOG_FORMAT = "log.format", Some("auto"), [];
+    LOG_PERSON = "log.person", Some("hashed"), [];
     CONNECTIONS_MAX = "connections.max", Some("1000"), [];
     CONNECTIONS_MAX_PER_PERSON = "connections.max_per_person", Some("50"), [];
     CONNECTIONS_LIFETIME = "connections.lifetime", Some("30d"), [];

@@ -13,6 +13,8 @@ pub struct LogSettings {
     pub level: LevelFilter,
     /// How a line looks.
     pub format: LogFormat,
+    /// How it calls the person of a call.
+    pub person: LogPerson,
 }
 
 /// `log.format`.
@@ -24,6 +26,17 @@ pub enum LogFormat {
     Json,
     /// Text for a person.
     Pretty,
+}
+
+/// `log.person`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPerson {
+    /// By digits that are the same everywhere, and no name.
+    Hashed,
+    /// By the `sub` of the token.
+    Plain,
+    /// Not at all.
+    Off,
 }
 
 /// `connections.*`: MCP's side.
@@ -61,8 +74,17 @@ impl LogSettings {
         ];
         let level = reader.text(&keys::LOG_LEVEL, level);
         let format = reader.text(&keys::LOG_FORMAT, |text| parse::one_of(text, &formats));
-        let (level, format) = (level?, format?);
-        Some(Self { level, format })
+        let people = [
+            ("hashed", LogPerson::Hashed),
+            ("plain", LogPerson::Plain),
+            ("off", LogPerson::Off),
+        ];
+        let person = reader.text(&keys::LOG_PERSON, |text| parse::one_of(text, &people));
+        Some(Self {
+            level: level?,
+            format: format?,
+            person: person?,
+        })
     }
 }
 

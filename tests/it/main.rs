@@ -31,6 +31,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod load;
+mod observe;
 mod once;
 mod organizations;
 mod outages;

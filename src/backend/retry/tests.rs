@@ -66,6 +66,7 @@ fn tries(plan: &Plan, deadline: Deadline) -> Tries<'_> {
         },
         deadline,
         plan,
+        trail: Trail::begin(),
         done: Done::default(),
     }
 }

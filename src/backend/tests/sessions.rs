@@ -5,8 +5,8 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    super::{Backend, BackendError, BackendSettings, CorrelationId, ReplyBody},
-    alice, backend, call, closing,
+    super::{Backend, BackendError, BackendSettings, ReplyBody},
+    alice, backend, call, closing, errand,
     fake::{Answer, Fake},
     reading, settings, writing,
 };
@@ -18,10 +18,11 @@ const LIST: &str = "GET /v1/notes?limit=5";
 #[tokio::test]
 async fn a_call_opens_a_session_and_sends_one_request() {
     let fake = Fake::start().await;
-    let (identity, correlation) = (alice().await, CorrelationId::random());
+    let (identity, errand) = (alice().await, errand());
+    let correlation = errand.correlation;
     let backend = backend(settings(fake.address));
     let reply = backend
-        .call(&identity, &writing(), correlation, backend.deadline())
+        .call(&identity, &writing(), &errand, backend.deadline())
         .await
         .unwrap();
     assert_eq!(reply.status, 200);
@@ -62,14 +63,10 @@ async fn every_call_has_a_session_of_its_own() {
     let fake = Fake::start().await;
     let (identity, backend) = (alice().await, backend(settings(fake.address)));
     let plan = reading();
-    let calls = (0..20).map(|_| {
-        backend.call(
-            &identity,
-            &plan,
-            CorrelationId::random(),
-            backend.deadline(),
-        )
-    });
+    let errands = [(); 20].map(|()| errand());
+    let calls = errands
+        .iter()
+        .map(|errand| backend.call(&identity, &plan, errand, backend.deadline()));
     for outcome in futures_util::future::join_all(calls).await {
         outcome.unwrap();
     }
@@ -224,12 +221,7 @@ async fn a_session_is_closed_after_the_call_however_it_ended() {
         let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
         let identity = alice().await;
         let outcome = backend
-            .call(
-                &identity,
-                &closing(),
-                CorrelationId::random(),
-                backend.deadline(),
-            )
+            .call(&identity, &closing(), &errand(), backend.deadline())
             .await;
         assert_eq!(outcome.is_ok(), status == 200);
         closings.close();
@@ -247,14 +239,9 @@ async fn a_session_is_closed_when_the_caller_gives_up() {
     fake.answers_with(Answer::script(200, super::fake::Script::Silence));
     let closings = TaskTracker::new();
     let backend = Backend::new(settings(fake.address), closings.clone()).unwrap();
-    let (identity, plan) = (alice().await, closing());
+    let (identity, plan, errand) = (alice().await, closing(), errand());
     {
-        let mut call = std::pin::pin!(backend.call(
-            &identity,
-            &plan,
-            CorrelationId::random(),
-            backend.deadline()
-        ));
+        let mut call = std::pin::pin!(backend.call(&identity, &plan, &errand, backend.deadline()));
         for _ in 0..2 {
             tokio::select! {
                 outcome = &mut call => panic!("{outcome:?}"),
@@ -271,14 +258,9 @@ async fn a_session_is_closed_when_the_caller_gives_up() {
 async fn a_session_and_a_reply_print_no_secret() {
     let fake = Fake::start().await;
     let (identity, backend) = (alice().await, backend(settings(fake.address)));
-    let plan = reading();
+    let (plan, errand) = (reading(), errand());
     let session = backend
-        .session_for(
-            &identity,
-            &plan,
-            CorrelationId::random(),
-            backend.deadline(),
-        )
+        .session_for(&identity, &plan, &errand, backend.deadline())
         .await
         .unwrap();
     let shown = format!("{session:?}");

@@ -16,6 +16,7 @@ use super::{Organization, backend::BackendSource, choices::Person, kept::Kept, w
 use crate::{
     auth::Caller,
     identity::{Denial, IdentityError, Outbound, OutboundError},
+    observe::{Observer, metrics::LookUp},
 };
 
 /// An answer lets people in for at most so long, whatever the settings say (contract T3).
@@ -106,6 +107,7 @@ enum Source {
 /// Asks for memberships, and remembers the answers.
 pub struct Members {
     source: Source,
+    observer: Arc<Observer>,
     /// Answers let people in for at most so long.
     positive: Duration,
     kept: Kept<Question, Flight>,
@@ -140,9 +142,17 @@ impl Members {
     fn asking(source: Source, cache: Duration) -> Self {
         Self {
             source,
+            observer: Arc::default(),
             positive: cache.min(POSITIVE),
             kept: Kept::at_most(MOST),
         }
+    }
+
+    /// The same, with somebody who is told how long `WorkOS` takes.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<Observer>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// All active memberships of this person as they were at most `max_age` ago.
@@ -176,6 +186,7 @@ impl Members {
     }
 
     async fn ask(&self, caller: &Caller) -> Found {
+        let begun = Instant::now();
         let asking = async {
             match &self.source {
                 Source::WorkOs(workos) => workos.organizations(caller.subject()).await,
@@ -184,6 +195,10 @@ impl Members {
         };
         let answer = timeout(LOOK_UP, asking).await;
         let answer = answer.unwrap_or_else(|_| Err(self.too_slow()));
+        if let Source::WorkOs(_) = self.source {
+            let metrics = &self.observer.metrics;
+            metrics.looked_up(look_up(&answer), begun.elapsed());
+        }
         if let Err(LookUpError::Misconfigured(what)) = &answer {
             tracing::error!(error = what, "nobody's tenant can be found");
         }
@@ -215,6 +230,20 @@ impl Members {
 impl Found {
     fn serves(&self, max_age: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.at) < self.good_for.min(max_age)
+    }
+}
+
+/// How it ended, as metrics tell it.
+fn look_up<T>(answer: &Result<T, LookUpError>) -> LookUp {
+    match answer {
+        Ok(_) => LookUp::Ok,
+        Err(
+            LookUpError::Misconfigured(_)
+            | LookUpError::TokenRefused
+            | LookUpError::NoToken(_)
+            | LookUpError::UnknownPerson,
+        ) => LookUp::Refused,
+        Err(LookUpError::Unavailable { .. }) => LookUp::Failed,
     }
 }
 

@@ -1,52 +1,146 @@
-//! The one line that the log has of a call. In: what is found out while it runs. Out: the line, with the field names of
-//! `telemetry::field`. Never a token, a body or an argument.
+//! The one line that the log has of a call, and the record that everything else is made of (`observe`). In: what is found
+//! out while it runs. Out: the line, with the field names of `telemetry::field`, and the record, once; a call that is
+//! given up has them too. Never a token, a body or an argument.
 
-use std::time::Instant;
+use super::{super::outcome::Outcome, Calls, Incoming};
+use crate::{
+    backend::{CorrelationId, Errand},
+    catalogue::{Effect, Tool},
+    observe::{
+        CallRecord, Ending, HopName, Observer, Trail,
+        record::{Caller, milliseconds},
+        trail::Marks,
+    },
+};
 
-use super::super::outcome::Outcome;
-use crate::{backend::CorrelationId, identity::TenantId};
-
-/// What a call's one line says besides its outcome (`telemetry::field` names it).
-pub(super) struct Line {
-    pub(super) correlation: CorrelationId,
-    begun: Instant,
-    /// Known once the caller has an identity.
-    pub(super) tenant: Option<TenantId>,
-    /// The former name under which the tool was called.
-    pub(super) alias: Option<String>,
-    /// Whether the same write had been begun before, so that this call sent nothing.
-    pub(super) is_repeated: bool,
+/// A call's line while it is being written.
+pub(super) struct Line<'a> {
+    /// What is known so far.
+    pub(super) record: CallRecord,
+    errand: Errand,
+    observer: &'a Observer,
+    is_told: bool,
 }
 
-impl Line {
-    pub(super) fn begin(correlation: CorrelationId) -> Self {
+impl<'a> Line<'a> {
+    pub(super) fn begin(
+        tool: &Tool,
+        incoming: &Incoming,
+        correlation: CorrelationId,
+        calls: &'a Calls,
+    ) -> Self {
+        let is_write = tool.effect == Effect::Write;
+        Self::of(&tool.name, is_write, incoming, correlation, calls)
+    }
+
+    /// Of a call of a tool that is gone.
+    pub(super) fn of_removed(
+        incoming: &Incoming,
+        correlation: CorrelationId,
+        calls: &'a Calls,
+    ) -> Self {
+        Self::of(&incoming.tool, false, incoming, correlation, calls)
+    }
+
+    fn of(
+        tool: &str,
+        is_write: bool,
+        incoming: &Incoming,
+        correlation: CorrelationId,
+        calls: &'a Calls,
+    ) -> Self {
+        let observer = calls.observer();
+        observer.metrics.call_began();
+        let (seen, caller) = (&incoming.seen, &incoming.caller);
+        let errand = seen.errand(correlation);
         Self {
-            correlation,
-            begun: Instant::now(),
-            tenant: None,
-            alias: None,
-            is_repeated: false,
+            record: CallRecord {
+                tool: tool.to_owned(),
+                alias: None,
+                is_write,
+                caller: Some(Caller {
+                    issuer: caller.issuer().to_owned(),
+                    subject: caller.subject().to_owned(),
+                }),
+                tenant: None,
+                correlation: correlation.to_string(),
+                trace: errand.trace,
+                parent: seen.parent,
+                client: seen.client.clone(),
+                protocol: seen.protocol.clone(),
+                began_at: calls.now().saturating_sub(errand.trail.elapsed()),
+                took: std::time::Duration::ZERO,
+                marks: Marks::default(),
+                ending: Ending::Cancelled,
+                is_repeated: false,
+                cause: None,
+            },
+            errand,
+            observer,
+            is_told: false,
         }
     }
 
-    /// Writes it. Failures say their cause, which never holds a token, a body or an argument.
-    pub(super) fn log(self, tool: &str, outcome: &Outcome, cause: Option<String>) {
-        let duration_ms = self.begun.elapsed().as_secs_f64() * 1_000.0;
-        let (ending, status) = match outcome {
-            Outcome::Success(_) => ("ok", None),
-            Outcome::Failure(failure) => (failure.code.as_str(), failure.status),
-        };
-        tracing::info!(
-            tool.name = tool,
-            tool.alias = self.alias,
-            tenant.id = self.tenant.as_ref().map(TenantId::as_str),
-            request.id = %self.correlation,
-            outcome = ending,
-            backend.status = status,
-            duration_ms,
-            repeated = self.is_repeated.then_some(true),
-            error = cause,
-            "tool call"
-        );
+    /// What every request of this call carries and leaves behind.
+    pub(super) fn errand(&self) -> Errand {
+        self.errand.clone()
     }
+
+    /// The call ended so. Failures say their cause, which never holds a token, a body or an argument.
+    pub(super) fn end(mut self, outcome: &Outcome, cause: Option<String>) {
+        self.record.cause = cause;
+        match outcome {
+            Outcome::Success(_) => self.tell(Ending::Ok, None),
+            Outcome::Failure(failure) => {
+                self.tell(Ending::Failed(failure.code.as_str()), failure.status);
+            }
+        }
+    }
+
+    fn tell(&mut self, ending: Ending, status: Option<u16>) {
+        self.is_told = true;
+        let record = &mut self.record;
+        let trail: &Trail = &self.errand.trail;
+        record.ending = ending;
+        record.took = trail.elapsed();
+        record.marks = trail.marks();
+        record.marks.status = status.or(record.marks.status);
+        log(record, self.observer);
+        self.observer.call_ended(record.clone());
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(Ending::Cancelled, None);
+        }
+    }
+}
+
+fn log(record: &CallRecord, observer: &Observer) {
+    let marks = &record.marks;
+    let took = |name| marks.took(name).map(milliseconds);
+    let caller = record.caller.as_ref();
+    tracing::info!(
+        tool.name = record.tool,
+        tool.alias = record.alias,
+        tenant.id = record.tenant,
+        caller.subject = caller.and_then(|caller| observer.named(caller)),
+        client = record.client,
+        mcp.protocol = record.protocol,
+        request.id = record.correlation,
+        trace.id = record.trace.map(|trace| trace.trace.to_string()),
+        outcome = record.ending.as_str(),
+        backend.status = marks.status,
+        duration_ms = milliseconds(record.took),
+        backend.duration_ms = record.backend().map(milliseconds),
+        backend.session_ms = took(HopName::Session),
+        backend.retries = (marks.retries > 0).then_some(marks.retries),
+        backend.request_bytes = marks.request_bytes,
+        backend.response_bytes = marks.response_bytes,
+        repeated = record.is_repeated.then_some(true),
+        error = record.cause,
+        "tool call"
+    );
 }

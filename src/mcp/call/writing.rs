@@ -10,7 +10,7 @@ use super::{
     CallError, Calls, Incoming, Told,
 };
 use crate::{
-    backend::{BackendError, CorrelationId, Deadline, Reply},
+    backend::{BackendError, Deadline, Errand, Reply},
     catalogue::{Catalogue, Plan, Tool},
     identity::Identity,
 };
@@ -41,7 +41,7 @@ impl Calls {
         &self,
         digest: WriteDigest,
         (tool, catalogue): (&Tool, &Catalogue),
-        (identity, correlation, deadline): (&Identity, CorrelationId, Deadline),
+        (identity, errand, deadline): (&Identity, &Errand, Deadline),
         write: &mut Option<Write>,
     ) -> Result<Beginning, CallError> {
         loop {
@@ -58,7 +58,7 @@ impl Calls {
             let Some(looking) = looking else {
                 return Ok(Beginning::Send(name));
             };
-            match self.sent(identity, &looking, correlation, deadline).await {
+            match self.sent(identity, &looking, errand, deadline).await {
                 Ok(reply) => return Ok(Beginning::Made(reply)),
                 Err(error) => match error.refused_with() {
                     Some(404) => return Ok(Beginning::Send(name)),

@@ -58,6 +58,7 @@ fn service() -> SseService<Handler> {
             now: || Duration::ZERO,
         }),
         running: TaskTracker::new(),
+        observer: Arc::default(),
     });
     let settings = SseSettings {
         limits: SseLimits {

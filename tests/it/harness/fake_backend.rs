@@ -30,7 +30,7 @@ use toolbridge::clock;
 
 use super::{Backend, TENANT, TENANT_SECRET, in_time};
 
-const KNOWN_HEADERS: [&str; 13] = [
+const KNOWN_HEADERS: [&str; 14] = [
     "accept",
     "authorization",
     "content-length",
@@ -39,6 +39,7 @@ const KNOWN_HEADERS: [&str; 13] = [
     "idempotency-key",
     "if-match",
     "x-correlation-id",
+    "traceparent",
     "x-sync-epoch",
     "x-sync-session",
     "x-tb-signature",

@@ -56,7 +56,11 @@ async fn a_second_signal_ends_it_at_once() {
     served.is_told("TERM").await;
     let (code, said) = served.ends().await;
     assert_eq!(code, Some(0));
-    assert_eq!(said.last().unwrap()["finished"], false);
+    let stopped = said.iter().find(|line| line["message"] == "stopped");
+    assert_eq!(stopped.unwrap()["finished"], false);
+    // The call that was cut has its line too.
+    let cut = said.iter().find(|line| line["message"] == "tool call");
+    assert_eq!(cut.unwrap()["outcome"], "CANCELLED");
 }
 
 #[tokio::test]

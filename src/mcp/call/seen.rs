@@ -1,0 +1,68 @@
+//! What is only looked at of a call, and changes nothing: when its request came, by which client, in which revision, in
+//! which trace. In: a request, so anything. Out: short texts for the log, and a trace context that was parsed.
+
+use http::{header::USER_AGENT, request::Parts};
+use rmcp::{RoleServer, service::RequestContext};
+
+use crate::{
+    backend::{CorrelationId, Errand},
+    observe::{Arrival, TraceContext, Trail, traceparent::TRACEPARENT},
+};
+
+/// Of a client's name, and of its version, so much is kept.
+const LONGEST: usize = 64;
+
+/// What is only looked at of a call.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    arrival: Option<Arrival>,
+    /// What the client calls itself.
+    pub(super) client: Option<String>,
+    /// The revision of MCP.
+    pub(super) protocol: Option<String>,
+    /// Which span caused it: the one in `_meta`, whatever carries the message; else the one of the HTTP request (protocol
+    /// page D).
+    pub(super) parent: Option<TraceContext>,
+}
+
+impl Seen {
+    /// Of this request.
+    pub(in crate::mcp) fn of(context: &RequestContext<RoleServer>) -> Self {
+        let parts = context.extensions.get::<Parts>();
+        let header = |name| parts.and_then(|parts| parts.headers.get(name)?.to_str().ok());
+        let in_meta = context.meta.get(TRACEPARENT);
+        let in_meta = in_meta.and_then(|text| TraceContext::parse(text.as_str()?));
+        let info = context.client_info();
+        let named = info
+            .as_ref()
+            .map(|it| format!("{} {}", short(&it.name), short(&it.version)));
+        Self {
+            arrival: parts.and_then(|parts| parts.extensions.get().cloned()),
+            client: named.or_else(|| header(USER_AGENT).map(short)),
+            protocol: context.protocol_version().map(|it| short(it.as_str())),
+            parent: in_meta.or_else(|| {
+                let name = http::HeaderName::from_static(TRACEPARENT);
+                TraceContext::parse(header(name)?)
+            }),
+        }
+    }
+
+    /// The call's business with the backend.
+    pub(super) fn errand(&self, correlation: CorrelationId) -> Errand {
+        Errand {
+            correlation,
+            trace: self.parent,
+            trail: self
+                .arrival
+                .as_ref()
+                .map_or_else(Trail::begin, Arrival::take),
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST)
+        .collect()
+}

@@ -1,0 +1,411 @@
+//! What is counted, in the text format of Prometheus 0.0.4. In: ended calls, answered requests, look-ups; at a scrape, how
+//! everything stands ([`Standing`]). Out: text. Labels come from the catalogue and from our own words, and each family
+//! has a bound, so that no caller can make it grow. Names follow the MCP semantic conventions of OpenTelemetry where
+//! there are any, written as Prometheus writes them.
+
+pub mod standing;
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus::{
+    Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+    core::{Collector, Metric, MetricVec, MetricVecBuilder},
+};
+
+use super::record::{CallRecord, Ending};
+use super::trail::HopName;
+
+pub use standing::{JwksAge, Standing};
+
+/// Tools beyond these share the label `other`.
+const MOST_TOOLS: usize = 1_000;
+/// A histogram has 20 lines a tool.
+const MOST_TIMED_TOOLS: usize = 200;
+const OTHER: &str = "other";
+
+/// The buckets that the conventions advise, and finer ones below, because a call here takes a millisecond.
+const OPERATION_SECONDS: [f64; 17] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0,
+    300.0,
+];
+const HOP_SECONDS: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
+
+const OPERATION: [&str; 3] = ["mcp_method_name", "gen_ai_tool_name", "error_type"];
+
+/// How a look-up of memberships at `WorkOS` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookUp {
+    /// With memberships, or none.
+    Ok,
+    /// `WorkOS` refused it: a wrong key, a limit, an unknown person.
+    Refused,
+    /// There was no answer that could be used.
+    Failed,
+}
+
+impl LookUp {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// All families.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    operations: HistogramVec,
+    calls: IntCounterVec,
+    running: IntGauge,
+    hops: HistogramVec,
+    sessions: IntCounterVec,
+    retries: IntCounter,
+    answers: IntCounterVec,
+    repeated: IntCounter,
+    http: IntCounterVec,
+    auth_failures: IntCounterVec,
+    look_ups: HistogramVec,
+    standing: standing::Families,
+    tools: Mutex<Tools>,
+}
+
+/// The labels that were given to tools.
+#[derive(Debug, Default)]
+struct Tools {
+    counted: BTreeSet<String>,
+    timed: BTreeSet<String>,
+}
+
+impl Default for Metrics {
+    #[expect(
+        clippy::expect_used,
+        reason = "names and labels are literals of this file; a test makes every one of them"
+    )]
+    fn default() -> Self {
+        Self::new().expect("the families have valid names, each once")
+    }
+}
+
+impl Metrics {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table of families, and nothing else"
+    )]
+    fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            operations: histograms(
+                &registry,
+                "mcp_server_operation_duration_seconds",
+                "MCP requests, from arrival to their answer (semantic convention mcp.server.operation.duration).",
+                &OPERATION,
+                &OPERATION_SECONDS,
+            )?,
+            calls: counters(
+                &registry,
+                "toolbridge_calls_total",
+                "Tool calls by how they ended: ok, a code of the error, or CANCELLED.",
+                &["tool", "code"],
+            )?,
+            running: kept(
+                &registry,
+                IntGauge::new("toolbridge_calls_running", "Tool calls under way."),
+            )?,
+            hops: histograms(
+                &registry,
+                "toolbridge_hop_duration_seconds",
+                "Parts of a call: verify, limit, tenant, queue, session, request, pause, present.",
+                &["hop"],
+                &HOP_SECONDS,
+            )?,
+            sessions: counters(
+                &registry,
+                "toolbridge_backend_sessions_total",
+                "Backend sessions: opened, reused, refused.",
+                &["result"],
+            )?,
+            retries: kept(
+                &registry,
+                IntCounter::new("toolbridge_backend_retries_total", "Tries after the first."),
+            )?,
+            answers: counters(
+                &registry,
+                "toolbridge_backend_responses_total",
+                "Answers of the backend by class of status; none: it did not answer.",
+                &["class"],
+            )?,
+            repeated: kept(
+                &registry,
+                IntCounter::new(
+                    "toolbridge_writes_repeated_total",
+                    "Writes that had been begun before, so that nothing was sent again.",
+                ),
+            )?,
+            http: counters(
+                &registry,
+                "toolbridge_http_requests_total",
+                "Answers on the public port by status.",
+                &["status"],
+            )?,
+            auth_failures: counters(
+                &registry,
+                "toolbridge_auth_failures_total",
+                "Requests refused for their token, by reason.",
+                &["reason"],
+            )?,
+            look_ups: histograms(
+                &registry,
+                "toolbridge_workos_request_duration_seconds",
+                "Look-ups of memberships at WorkOS.",
+                &["result"],
+                &OPERATION_SECONDS,
+            )?,
+            standing: standing::Families::new(&registry)?,
+            tools: Mutex::default(),
+            registry,
+        };
+        metrics.begin();
+        Ok(metrics)
+    }
+
+    /// Families whose labels are known are there from the start, so that a rate sees their first sample.
+    fn begin(&self) {
+        for name in HopName::ALL {
+            let _there = self.hops.with_label_values(&[name.as_str()]);
+        }
+        for result in ["opened", "reused", "refused"] {
+            let _there = self.sessions.with_label_values(&[result]);
+        }
+        for class in CLASSES {
+            let _there = self.answers.with_label_values(&[class]);
+        }
+        for status in ["200", "202", "401", "403", "429", "503"] {
+            let _there = self.http.with_label_values(&[status]);
+        }
+        let failed = ["missing", "expired", "bad_signature", "keys_unavailable"];
+        for reason in failed {
+            let _there = self.auth_failures.with_label_values(&[reason]);
+        }
+    }
+
+    /// A call has begun.
+    pub fn call_began(&self) {
+        self.running.inc();
+    }
+
+    /// A call that had begun has ended.
+    pub fn call_ended(&self, record: &CallRecord) {
+        self.running.dec();
+        let code = record.ending.as_str();
+        let (counted, timed) = self.labels(&record.tool);
+        self.calls.with_label_values(&[counted, code]).inc();
+        let error = match record.ending {
+            Ending::Ok => "",
+            Ending::Failed(_) => "tool_error",
+            Ending::Cancelled => "cancelled",
+        };
+        self.operation("tools/call", timed, error, record.took);
+        for hop in &record.marks.hops {
+            let hops = self.hops.with_label_values(&[hop.name.as_str()]);
+            hops.observe(hop.took.as_secs_f64());
+        }
+        let marks = &record.marks;
+        let sessions = [
+            ("opened", marks.opened),
+            ("reused", marks.reused),
+            ("refused", marks.refused),
+        ];
+        for (result, count) in sessions {
+            if count > 0 {
+                let sessions = self.sessions.with_label_values(&[result]);
+                sessions.inc_by(u64::from(count));
+            }
+        }
+        for (class, count) in CLASSES.into_iter().zip(marks.answers) {
+            if count > 0 {
+                let answers = self.answers.with_label_values(&[class]);
+                answers.inc_by(u64::from(count));
+            }
+        }
+        self.retries.inc_by(u64::from(marks.retries));
+        self.repeated.inc_by(u64::from(record.is_repeated));
+    }
+
+    /// A request for a tool that the catalogue does not have was refused.
+    pub fn unknown_tool(&self, took: Duration) {
+        self.operation("tools/call", "", "-32602", took);
+    }
+
+    /// A request of this method, which is one of ours and no call, was answered.
+    pub fn answered(&self, method: &'static str, took: Duration) {
+        self.operation(method, "", "", took);
+    }
+
+    /// The public port answered with this status.
+    pub fn http(&self, status: u16) {
+        let mut text = String::with_capacity(3);
+        let _infallible = std::fmt::Write::write_fmt(&mut text, format_args!("{status}"));
+        self.http.with_label_values(&[text.as_str()]).inc();
+    }
+
+    /// A token was refused for this reason, which is a word of ours.
+    pub fn auth_failed(&self, reason: &'static str) {
+        self.auth_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// `WorkOS` was asked.
+    pub fn looked_up(&self, how: LookUp, took: Duration) {
+        let look_ups = self.look_ups.with_label_values(&[how.as_str()]);
+        look_ups.observe(took.as_secs_f64());
+    }
+
+    /// Calls that ended well, and all others.
+    #[must_use]
+    pub fn ended(&self) -> (u64, u64) {
+        let mut ended = (0, 0);
+        for family in self.calls.collect() {
+            for metric in family.get_metric() {
+                let is_ok = metric.get_label().iter().any(|it| it.value() == "ok");
+                let count = metric.get_counter().get_value();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a count of calls, which was an integer before"
+                )]
+                let count = count as u64;
+                *(if is_ok { &mut ended.0 } else { &mut ended.1 }) += count;
+            }
+        }
+        ended
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn running(&self) -> i64 {
+        self.running.get()
+    }
+
+    /// Everything, as Prometheus reads it.
+    ///
+    /// # Errors
+    /// None that is known: the encoder's.
+    pub fn text(
+        &self,
+        standing: &Standing,
+    ) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        self.forget_tools(&standing.tools);
+        let _one_at_a_time = self.standing.set(standing);
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    fn operation(&self, method: &str, tool: &str, error: &str, took: Duration) {
+        let operations = self.operations.with_label_values(&[method, tool, error]);
+        operations.observe(took.as_secs_f64());
+    }
+
+    /// The labels of this tool in counters and in histograms.
+    fn labels<'a>(&self, tool: &'a str) -> (&'a str, &'a str) {
+        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = Tools::label(&mut tools.counted, tool, MOST_TOOLS);
+        let timed = Tools::label(&mut tools.timed, tool, MOST_TIMED_TOOLS);
+        (counted, timed)
+    }
+
+    /// Tools that the catalogue has no longer leave their labels free.
+    fn forget_tools(&self, named: &HashSet<String>) {
+        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = |known: &mut BTreeSet<String>| {
+            let gone: Vec<_> = known
+                .difference(&named.iter().cloned().collect())
+                .cloned()
+                .collect();
+            known.retain(|tool| named.contains(tool));
+            gone
+        };
+        let (counted, timed) = (gone(&mut tools.counted), gone(&mut tools.timed));
+        forget(&self.calls, "tool", &counted);
+        forget(&self.operations, "gen_ai_tool_name", &timed);
+    }
+}
+
+impl Tools {
+    fn label<'a>(known: &mut BTreeSet<String>, tool: &'a str, most: usize) -> &'a str {
+        if known.contains(tool) {
+            return tool;
+        }
+        if known.len() >= most {
+            return OTHER;
+        }
+        known.insert(tool.to_owned());
+        tool
+    }
+}
+
+/// By the first digit of a status; 0 where there was none.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Takes the series of these tools out of the family.
+fn forget<T: MetricVecBuilder>(family: &MetricVec<T>, label: &str, tools: &[String])
+where
+    MetricVec<T>: Collector,
+    T::M: Metric,
+{
+    if tools.is_empty() {
+        return;
+    }
+    for metrics in family.collect() {
+        for metric in metrics.get_metric() {
+            let labels: std::collections::HashMap<_, _> = metric
+                .get_label()
+                .iter()
+                .map(|pair| (pair.name(), pair.value()))
+                .collect();
+            let is_gone = labels
+                .get(label)
+                .is_some_and(|tool| tools.iter().any(|gone| gone == tool));
+            if is_gone {
+                let _was_there = family.remove(&labels);
+            }
+        }
+    }
+}
+
+/// Entered in the registry.
+fn kept<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: Result<C, Error>,
+) -> Result<C, Error> {
+    let family = family?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, Error> {
+    kept(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, Error> {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    kept(registry, HistogramVec::new(options, labels))
+}
