@@ -110,6 +110,14 @@ struct Shared {
     heartbeat: Duration,
 }
 
+impl Shared {
+    /// Counts a request that is no call. That of the old handshake is rmcp's own, and is not among them.
+    fn answered(&self, method: &'static str, begun: Instant) {
+        let metrics = &self.calls.observer().metrics;
+        metrics.answered(method, begun.elapsed());
+    }
+}
+
 impl Handler {
     /// Offers the tools of `calls`; `seal` is for what clients carry for us.
     #[must_use]
@@ -149,11 +157,14 @@ impl Clone for Handler {
 impl HandlesMcp for Handler {
     fn prepared_list(&self, question: &ListQuestion<'_>) -> Option<Bytes> {
         let dialect = dialect::of_client(question.client, question.user_agent);
+        let begun = Instant::now();
         let published = self.shared.calls.published();
         let page = published
             .listing
             .page(dialect, question.era, question.caller, question.cursor);
-        page.ok()
+        let page = page.ok()?;
+        self.shared.answered("tools/list", begun);
+        Some(page)
     }
 }
 
@@ -166,7 +177,9 @@ impl ServerHandler for Handler {
         &self,
         _context: RequestContext<RoleServer>,
     ) -> Result<DiscoverResult, ErrorData> {
+        let begun = Instant::now();
         let versions = self.supported_protocol_versions().into_owned();
+        self.shared.answered("server/discover", begun);
         Ok(DiscoverResult::from_server_info(versions, self.get_info())
             .with_ttl_ms(TTL_MS)
             .with_cache_scope(CacheScope::Public))
@@ -177,6 +190,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let begun = Instant::now();
         let caller = caller_of(&context)?;
         let era = if is_modern(&context) {
             Era::Modern
@@ -185,9 +199,12 @@ impl ServerHandler for Handler {
         };
         let cursor = request.and_then(|request| request.cursor);
         let published = self.shared.calls.published();
-        published
+        let dialect = dialect_of(&context);
+        let page = published
             .listing
-            .typed_page(dialect_of(&context), era, &caller, cursor.as_deref())
+            .typed_page(dialect, era, &caller, cursor.as_deref())?;
+        self.shared.answered("tools/list", begun);
+        Ok(page)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

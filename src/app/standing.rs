@@ -70,7 +70,6 @@ impl Looks {
             jwks: self.jwks(),
             connections: door.open,
             turned_away: door.too_many + door.too_many_of_one_ip,
-            streams: self.calls.listening(),
             generation: published.generation,
             tools: tools.iter().map(|tool| tool.name.clone()).collect(),
             problems: record.trouble.map_or(0, |trouble| trouble.problems),

@@ -67,6 +67,7 @@ pub struct Metrics {
     operations: HistogramVec,
     calls: IntCounterVec,
     running: IntGauge,
+    streams: IntGauge,
     hops: HistogramVec,
     sessions: IntCounterVec,
     retries: IntCounter,
@@ -77,6 +78,16 @@ pub struct Metrics {
     look_ups: HistogramVec,
     standing: standing::Families,
     tools: Mutex<Tools>,
+}
+
+/// An open stream.
+#[derive(Debug)]
+pub struct OpenStream(IntGauge);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The labels that were given to tools.
@@ -120,6 +131,13 @@ impl Metrics {
             running: kept(
                 &registry,
                 IntGauge::new("toolbridge_calls_running", "Tool calls under way."),
+            )?,
+            streams: kept(
+                &registry,
+                IntGauge::new(
+                    "toolbridge_open_streams",
+                    "Answers under way that are streams.",
+                ),
             )?,
             hops: histograms(
                 &registry,
@@ -249,6 +267,19 @@ impl Metrics {
     /// A request of this method, which is one of ours and no call, was answered.
     pub fn answered(&self, method: &'static str, took: Duration) {
         self.operation(method, "", "", took);
+    }
+
+    /// A stream is open until what is returned is dropped.
+    #[must_use]
+    pub fn stream(&self) -> OpenStream {
+        self.streams.inc();
+        OpenStream(self.streams.clone())
+    }
+
+    /// Streams that are open.
+    #[must_use]
+    pub fn streams(&self) -> i64 {
+        self.streams.get()
     }
 
     /// The public port answered with this status.

@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE},
 };
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -75,7 +76,17 @@ impl Public {
     pub async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
         let response = self.answered(request).await;
         self.observer.metrics.http(response.status().as_u16());
-        response
+        if !is_stream(&response) {
+            return response;
+        }
+        let open = self.observer.metrics.stream();
+        response.map(|body| {
+            let holding = body.map_frame(move |frame| {
+                let _until_the_body_is_gone = &open;
+                frame
+            });
+            holding.boxed()
+        })
     }
 
     async fn answered(&self, request: Request<RequestBytes>) -> Response<Body> {
@@ -234,6 +245,11 @@ impl Public {
         }
         response
     }
+}
+
+fn is_stream(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// The hops of the call that this answers, as far as they are over: an answer that is a stream begins before its call ends.

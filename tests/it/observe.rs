@@ -48,8 +48,10 @@ async fn every_call_is_counted_by_tool_and_code() {
         .mallory()
         .calls_with("list_notes", json!({}), &json!({}))
         .await;
+    alice.asks("tools/list", json!({})).await;
     let text = metrics(&sidecar).await;
     for line in [
+        r#"mcp_server_operation_duration_seconds_count{error_type="",gen_ai_tool_name="",mcp_method_name="tools/list"} 1"#,
         r#"toolbridge_calls_total{code="ok",tool="list_notes"} 1"#,
         r#"toolbridge_calls_total{code="VALIDATION_ERROR",tool="list_notes"} 1"#,
         r#"toolbridge_calls_total{code="NOT_FOUND",tool="get_note"} 1"#,
@@ -168,6 +170,16 @@ async fn an_answer_says_where_its_time_went() {
     }
     let listing = sidecar.alice().asks("tools/list", json!({})).await;
     assert_eq!(listing.header("server-timing"), "");
+}
+
+#[tokio::test]
+async fn streams_are_counted_while_they_are_open() {
+    let backend = FakeBackend::start();
+    let sidecar = Sidecar::before(&backend).await;
+    says(&metrics(&sidecar).await, "toolbridge_open_streams 0");
+    let stream = sidecar.alice().opens_sse().await;
+    says(&metrics(&sidecar).await, "toolbridge_open_streams 1");
+    drop(stream);
 }
 
 #[tokio::test]

@@ -49,8 +49,6 @@ pub struct Standing {
     pub connections: usize,
     /// Connections turned away at the public port.
     pub turned_away: u64,
-    /// Streams that wait for news.
-    pub streams: usize,
     /// The catalogue's generation.
     pub generation: u64,
     /// The names of its tools.
@@ -82,7 +80,6 @@ pub(super) struct Families {
     jwks: GaugeVec,
     connections: IntGaugeVec,
     turned_away: IntCounter,
-    streams: IntGauge,
     generation: IntGauge,
     tools: IntGauge,
     problems: IntGauge,
@@ -158,10 +155,6 @@ impl Families {
                     "Connections turned away because there were too many.",
                 ),
             )?,
-            streams: gauge(
-                "toolbridge_open_streams",
-                "Clients that would hear of a new catalogue.",
-            )?,
             generation: gauge(
                 "toolbridge_catalogue_generation",
                 "Grows with each catalogue that is served.",
@@ -233,7 +226,6 @@ impl Families {
         let public = self.connections.with_label_values(&["public"]);
         public.set(whole(now.connections));
         follow(&self.turned_away, now.turned_away);
-        self.streams.set(whole(now.streams));
         self.generation.set(whole(now.generation));
         self.tools.set(whole(now.tools.len()));
         self.problems.set(whole(now.problems));
