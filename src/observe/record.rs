@@ -123,10 +123,10 @@ pub fn server_timing(marks: &Marks, total: Duration) -> Option<String> {
     Some(text)
 }
 
-/// As logs and the console write times.
+/// As logs and the console write times: to the microsecond.
 #[must_use]
 pub fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
+    (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 #[cfg(test)]
