@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by deploy-tenant and rotate-secret: one tenant's app on Fly, and secrets that appear on no command line and in
 # no output.
 

@@ -2,6 +2,7 @@
 knows: the rules between the values."""
 
 import glob
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,14 +19,13 @@ VERSION = "1.37.0"
 
 def schemas_without_addresses(into):
     """As shipped, each schema names itself by a URL, and refers to the definitions from there."""
-    import kubernetes_validate
-
-    package = pathlib.Path(kubernetes_validate.__path__[0])
+    # Found and not imported: only its data is wanted here.
+    [package] = map(pathlib.Path, importlib.util.find_spec("kubernetes_validate").submodule_search_locations)
     for kind in ("_definitions", "statefulset-apps-v1", "service-v1", "secret-v1", "networkpolicy-networking-v1",
                  "poddisruptionbudget-policy-v1"):
         schema = json.loads((package / f"kubernetes-json-schema/v{VERSION}-local-strict/{kind}.json").read_text())
         schema.pop("$id")
-        (into / f"{kind}.json").write_text(json.dumps(schema))
+        (into / f"{kind}.json").write_text(json.dumps(schema).replace('"/api/_definitions.json', '"_definitions.json'))
 
 
 class Kubernetes(unittest.TestCase):
