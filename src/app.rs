@@ -29,6 +29,7 @@ use crate::{
         McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
         Writes, workspace::ReservedName,
     },
+    observe::audit::CannotAudit,
     reload::{self, Reload},
     server::{
         self, Answer, Open,
@@ -126,6 +127,9 @@ pub enum StartError {
     /// The folder of `writes.journal` cannot be used.
     #[error("writes.journal: {0}")]
     Journal(#[from] CannotKeep),
+    /// The file of `audit.file` cannot be used.
+    #[error("audit.file: {0}")]
+    Audit(#[from] CannotAudit),
     /// No HTTP client for the backend.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
@@ -154,6 +158,7 @@ impl Core {
             backend,
             guard,
             writes: Writes::new(parts::writes(settings)?),
+            audit: parts::audit(settings)?,
             running: running.clone(),
             observer,
         })?;
@@ -314,6 +319,7 @@ impl App {
             finished = orderly => finished,
             () = shutdown.forced() => false,
         };
+        self.core.calls.audit_ends().await;
         ops.abort();
         finished
     }

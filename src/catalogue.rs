@@ -19,6 +19,7 @@ mod editor;
 mod expand;
 mod headers;
 mod keys;
+mod named;
 mod raw;
 mod read;
 mod shape;

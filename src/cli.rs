@@ -1,6 +1,7 @@
 //! The command line: one file a command. In: arguments. Out: text on standard output, failures on standard error, an
 //! exit code: 0 done, 1 failed, 2 wrong usage (clap), 64 wrong configuration.
 
+mod audit;
 mod beside;
 mod call;
 mod check;
@@ -75,6 +76,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Ask a running sidecar whether it lives; for container health checks
     Health(health::Health),
+    /// Look at the audit of writes
+    Audit(audit::Audit),
     /// Try to cross tenants and people with every tool, and report what came of it
     ProveIsolation(prove_isolation::ProveIsolation),
     /// Become a command that dies with us: how `serve -- COMMAND` starts its child
@@ -155,6 +158,7 @@ impl Command {
             Self::Operations => say(operations::BUILT_IN),
             Self::Doctor(doctor) => doctor.run(),
             Self::Health(health) => health.run(),
+            Self::Audit(audit) => audit.run(),
             Self::ProveIsolation(prove) => prove.run(),
             #[cfg(unix)]
             Self::Launch(launch) => Err(launch.run()),

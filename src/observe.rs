@@ -3,6 +3,7 @@
 //! are taken from the catalogue and from our own words, never from a caller.
 
 pub mod arrival;
+pub mod audit;
 pub mod metrics;
 pub mod process;
 pub mod recent;

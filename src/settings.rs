@@ -5,6 +5,7 @@
 //! The layers decide first: a variable beats the file, an alias such as `JWT_ISSUER` being a variable like any other.
 //! Where the environment has both an alias and the key's own variable (`TOOLBRIDGE_AUTH__ISSUER`), the own one wins.
 
+mod audit;
 mod child;
 mod environment;
 mod file;
@@ -44,7 +45,7 @@ pub use writes::{JournalPlace, WriteSettings};
 use http::HeaderValue;
 use secrecy::SecretString;
 
-use crate::guard::BreakerSettings;
+use crate::{guard::BreakerSettings, observe::audit::AuditSettings};
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub backend: BackendSettings,
     /// How writes happen once.
     pub writes: WriteSettings,
+    /// Where each write leaves a line, if anywhere.
+    pub audit: Option<AuditSettings>,
     /// What the tools are made of.
     pub catalogue: CatalogueSource,
     /// `catalogue.watch`: whether its file is read again when it changes.
@@ -154,6 +157,7 @@ impl Settings {
         let ops = OpsSettings::read(reader);
         let backend = BackendSettings::read(reader);
         let writes = WriteSettings::read(reader, environment);
+        let audit = audit::read(reader);
         let catalogue = CatalogueSource::read(reader);
         let watch_catalogue = reader.boolean(&keys::CATALOGUE_WATCH);
         let jwt_secrets = JwtSecrets {
@@ -177,8 +181,7 @@ impl Settings {
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
         let connections = ConnectionSettings::read(reader);
-        let limits_store = secret(reader, environment, &[keys::LIMITS_REDIS_URL]);
-        let limits = LimitSettings::read(reader, limits_store);
+        let limits = limits(reader, environment);
         let breaker = limits::breaker(reader);
         let shutdown = ShutdownSettings::read(reader);
         let child = ChildSettings::read(reader);
@@ -188,6 +191,7 @@ impl Settings {
             ops: ops?,
             backend: backend?,
             writes: writes?,
+            audit: audit?,
             catalogue,
             watch_catalogue: watch_catalogue?,
             auth: auth?,
@@ -204,6 +208,12 @@ impl Settings {
             child: child?,
         })
     }
+}
+
+/// `limits.*`, and the address of their store, which is a secret.
+fn limits(reader: &mut Reader, environment: &Environment) -> Option<LimitSettings> {
+    let store = secret(reader, environment, &[keys::LIMITS_REDIS_URL]);
+    LimitSettings::read(reader, store)
 }
 
 /// A secret, or `Err` where its problem is reported.

@@ -14,7 +14,10 @@ use crate::{
         outbound::{Exchange, Mint},
     },
     mcp::{Journal, WriteRules},
-    observe::{Observer, People},
+    observe::{
+        Observer, People,
+        audit::{Audit, CannotAudit},
+    },
     outgoing::Timeouts,
     server::connection::{self, Limits},
     settings::{
@@ -174,6 +177,12 @@ pub(super) fn observer(settings: &Settings) -> Arc<Observer> {
         people,
         ..Observer::default()
     })
+}
+
+/// Where each write leaves a line, if anywhere.
+pub(super) fn audit(settings: &Settings) -> Result<Option<Arc<Audit>>, CannotAudit> {
+    let audit = settings.audit.as_ref().map(Audit::open).transpose()?;
+    Ok(audit.map(Arc::new))
 }
 
 /// Signs tenant headers, where the backend wants that.

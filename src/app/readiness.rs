@@ -12,6 +12,7 @@ use crate::{
     clock,
     guard::{BreakerState, Snapshot},
     mcp::Calls,
+    observe::audit::{Audit, OnFailure},
     reload,
     server::health::{Check, Checks},
     shutdown::Shutdown,
@@ -73,6 +74,7 @@ impl Readiness {
         checks.push(catalogue_check(&self.reload.borrow(), generation));
         let guard = self.calls.guard();
         checks.extend(store_check(guard.store_is_well().await));
+        checks.extend(self.calls.audit().map(audit_check));
         checks.extend(breaker_check(&guard.snapshot()));
         checks
     }
@@ -155,6 +157,22 @@ fn store_check(is_well: Option<bool>) -> Option<Check> {
         trouble: None,
         remark: (!is_well?).then(|| degraded.to_owned()),
     })
+}
+
+/// A line where there is an audit. Reads succeed without it, and with `continue` writes do too.
+fn audit_check(audit: &Audit) -> Check {
+    let said = match audit.on_failure() {
+        OnFailure::Refuse => "it cannot be written, so writes are refused (see the log)",
+        OnFailure::Continue => "it cannot be written, and writes go on (see the log)",
+    };
+    let lost = audit.counts().lost;
+    let s = if lost == 1 { "" } else { "s" };
+    let lost = (lost > 0).then(|| format!("{lost} line{s} lost (see the log)"));
+    Check {
+        name: "audit",
+        trouble: None,
+        remark: audit.is_failing().then(|| said.to_owned()).or(lost),
+    }
 }
 
 /// A line where a breaker is not closed. Who is refused is told so, and can try again.

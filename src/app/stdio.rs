@@ -101,6 +101,7 @@ impl Local {
         let grace = self.settings.shutdown.grace;
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
         let leaving = self.core.calls.leaving().clone();
+        let calls = Arc::clone(&self.core.calls);
         let handler = Handler::new(self.core.calls, self.core.seal);
         let sender = self.sender;
         let who: WhoSends = Arc::new(move || {
@@ -123,6 +124,7 @@ impl Local {
             finished = orderly => finished,
             () = shutdown.forced() => false,
         };
+        calls.audit_ends().await;
         reloads.abort();
         finished
     }

@@ -157,6 +157,7 @@ impl<'a> Tools<'a> {
             Some(tool_name(model, wanted, operation))
         };
         let subject = Subject {
+            entity: model.entity.name.clone(),
             label: model.entity.label(),
             get: tool_name("get"),
             list: tool_name("list"),

@@ -69,6 +69,8 @@ pub enum ResultShape {
 /// The entity a tool is about, in the words its messages need.
 #[derive(Clone, Debug)]
 pub struct Subject {
+    /// `chat_message`.
+    pub entity: String,
     /// `chat message`.
     pub label: String,
     /// `get_chat_message`, where it exists.

@@ -49,6 +49,7 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
         | StartError::LimitStore(_)
         | StartError::Members(CannotAsk::Key)
         | StartError::Journal(_)
+        | StartError::Audit(_)
         | StartError::Backend(_) => Failed::configuration(error),
     }
 }

@@ -3,6 +3,7 @@
 //! for, though its client may be told before that it took too long. A write that is repeated before its answer has
 //! arrived is not sent again (`writes`).
 
+mod audited;
 mod line;
 mod seen;
 mod writing;
@@ -35,9 +36,13 @@ use crate::{
     delivery::Delivery,
     guard::{Guard, Refused, Verdict},
     identity::{Identities, Identity, IdentityError},
-    observe::{HopName, Observer},
+    observe::{
+        HopName, Observer,
+        audit::{Audit, NoAudit},
+    },
 };
 
+use audited::End;
 use line::Line;
 use writing::{Beginning, digest, joined};
 
@@ -94,6 +99,8 @@ pub(super) enum CallError {
     Misshapen(&'static str),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Unaudited(#[from] NoAudit),
     #[error("the call's {0:?} passed before anything was sent")]
     OutOfTime(Duration),
     #[error("the client's limit of {:?} has passed", .0.after)]
@@ -111,6 +118,7 @@ pub struct Calls {
     backend: Backend,
     guard: Guard,
     writes: Writes,
+    audit: Option<Arc<Audit>>,
     running: TaskTracker,
     former: FormerCalls,
     observer: Arc<Observer>,
@@ -129,6 +137,8 @@ pub struct CallParts {
     pub guard: Guard,
     /// Which writes run, or may be asked for again.
     pub writes: Writes,
+    /// Where each write leaves a line, if anywhere.
+    pub audit: Option<Arc<Audit>>,
     /// Holds the writes under way; a shutdown waits for it.
     pub running: TaskTracker,
     /// Told of every call.
@@ -168,6 +178,7 @@ impl Calls {
             backend,
             guard,
             writes,
+            audit,
             running,
             observer,
         } = parts;
@@ -177,6 +188,7 @@ impl Calls {
             backend,
             guard,
             writes,
+            audit,
             running,
             former: FormerCalls::default(),
             observer,
@@ -232,6 +244,19 @@ impl Calls {
     #[must_use]
     pub fn observer(&self) -> &Arc<Observer> {
         &self.observer
+    }
+
+    /// Where each write leaves a line, if anywhere.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_deref()
+    }
+
+    /// No call follows: the audit says its last line.
+    pub async fn audit_ends(&self) {
+        if let Some(audit) = &self.audit {
+            audit.ends().await;
+        }
     }
 
     /// The Unix time.
@@ -316,6 +341,7 @@ impl Calls {
             self.former.renamed.fetch_add(1, Ordering::Relaxed);
             line.record.alias = Some(incoming.tool.clone());
         }
+        let mut audited = self.audited(tool, &incoming, correlation);
         let mut write = None;
         let result = self.attempt(tool, incoming, &mut line, &mut write).await;
         let fate = match &result {
@@ -325,10 +351,16 @@ impl Calls {
         let (told, cause) = match result {
             Ok(told) => (told, None),
             Err(error) => {
+                audited.iter_mut().for_each(|it| it.fails(&error));
                 let failure = present::failure(tool, &error, correlation);
                 (Told::alone(Outcome::Failure(failure)), Some(causes(&error)))
             }
         };
+        if let Some(audited) = audited {
+            let name = write.as_ref().map(|write| write.name);
+            let end = End::of(&told.outcome, fate, &line, name);
+            self.audits(audited, end).await;
+        }
         let ended = write.and_then(|write: Write| write.ends(&told.outcome, fate));
         line.end(&told.outcome, cause);
         Ok(Told {
@@ -375,6 +407,7 @@ impl Calls {
         {
             return Err(CallError::Late(limit.clone()));
         }
+        self.can_be_audited(tool).await?;
         let admission = self.guard.admit(identity.tenant(), &tool.name)?;
         if tool.effect == Effect::Write {
             let digest = digest(&identity, tool, &plan, &incoming);

@@ -123,6 +123,7 @@ pub(super) fn failure(tool: &Tool, error: &CallError, correlation: CorrelationId
                 ),
             )
         },
+        CallError::Unaudited(_) => guarded::unaudited(tool),
         CallError::Refused(refused) => guarded::failure(tool, refused),
     };
     Failure {

@@ -91,6 +91,11 @@ keys! {
     BACKEND_RETRY_BASE = "backend.retry.base", Some("1s"), [];
     WRITES_KEEP = "writes.keep", Some("10m"), [];
     WRITES_JOURNAL = "writes.journal", Some("auto"), [];
+    AUDIT_FILE = "audit.file", None, [];
+    AUDIT_MAX_SIZE = "audit.max_size", Some("64 MiB"), [];
+    AUDIT_KEEP = "audit.keep", Some("10"), [];
+    AUDIT_ARGUMENTS = "audit.arguments", Some("false"), [];
+    AUDIT_ON_FAILURE = "audit.on_failure", Some("refuse"), [];
     CATALOGUE_FILE = "catalogue.file", None, [];
     CATALOGUE_WATCH = "catalogue.watch", Some("true"), [];
     AUTH_MODE = "auth.mode", Some("jwt"), [];

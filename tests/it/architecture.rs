@@ -47,6 +47,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "child",
             "clock",
             "nearest",
+            "observe",
             "outgoing",
             "settings",
             "shutdown",
@@ -119,7 +120,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("reload", &["catalogue", "mcp"]),
     ("sandbox", &["catalogue::entity", "clock", "outgoing"]),
     ("server", &["auth", "delivery", "observe", "telemetry"]),
-    ("settings", &["auth", "guard", "identity", "nearest"]),
+    (
+        "settings",
+        &["auth", "guard", "identity", "nearest", "observe"],
+    ),
     ("shutdown", &[]),
     ("telemetry", &[]),
 ];
@@ -142,7 +146,10 @@ const OUTSIDE: &[(&str, &[&str])] = &[
             "sandbox",
         ],
     ),
-    ("rustix", &["child", "server::connection"]),
+    (
+        "rustix",
+        &["child", "observe::audit::file", "server::connection"],
+    ),
     ("std::process::Command", &["child"]),
     // It would wait for our children, whose exits the reaper of `child` takes.
     ("tokio::process", &[]),
@@ -162,6 +169,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
             "mcp::question",
             "mcp::seal",
             "mcp::writes::digest",
+            "observe::audit::line",
             "observe::record",
             "sandbox",
         ],

@@ -98,6 +98,7 @@ impl CallError {
             | Self::Late(_)
             | Self::NameInUse
             | Self::Refused(_)
+            | Self::Unaudited(_)
             | Self::StillRunning => Fate::Undone,
         }
     }

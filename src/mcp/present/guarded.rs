@@ -10,6 +10,20 @@ use crate::{
     mcp::outcome::{Code, Failure},
 };
 
+/// Its line could not have been written (`audit.on_failure`).
+pub(super) fn unaudited(tool: &Tool) -> Failure {
+    Failure {
+        retryable: true,
+        ..plain(
+            Code::Internal,
+            format!(
+                "{} was not run, because no record of it could be kept: try again later; the operator has to look at the audit's disk",
+                tool.name
+            ),
+        )
+    }
+}
+
 /// Why it was not sent.
 pub(super) fn failure(tool: &Tool, refused: &Refused) -> Failure {
     let name = &tool.name;

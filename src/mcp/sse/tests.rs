@@ -57,6 +57,7 @@ fn service() -> SseService<Handler> {
             journal: None,
             now: || Duration::ZERO,
         }),
+        audit: None,
         running: TaskTracker::new(),
         observer: Arc::default(),
     });

@@ -39,6 +39,15 @@ impl Setup {
         served
     }
 
+    /// Starts one that ends by itself: what it said.
+    pub(crate) async fn start_fails(self) -> String {
+        let (code, said) = self.begins_to_serve(&[], &[]).ends().await;
+        assert_eq!(code, Some(64), "{said:#?}");
+        said.iter()
+            .map(|line| format!("{}\n", line["message"]))
+            .collect()
+    }
+
     fn begins_to_serve(self, before: &[&str], command: &[&str]) -> Served {
         let folder = TempDir::new().unwrap();
         let ours = env!("CARGO_BIN_EXE_toolbridge");
