@@ -9,6 +9,7 @@ pub mod health;
 pub mod leaving;
 pub mod metadata;
 pub mod operations;
+pub mod ops_door;
 pub mod public;
 pub mod scopes;
 
