@@ -4,6 +4,7 @@
 //! without it.
 
 pub mod connection;
+pub mod console;
 pub mod gate;
 pub mod health;
 pub mod leaving;
