@@ -3,6 +3,7 @@
 
 pub mod stdio;
 
+mod console;
 mod parts;
 mod readiness;
 mod scopes;
@@ -34,11 +35,13 @@ use crate::{
     server::{
         self, Answer, Open,
         connection::{Door, Limits},
+        console::Console,
         gate::Gate,
         health::{self, Checks},
         leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
         operations::Operations,
+        ops_door::OpsDoor,
         public::{McpAnswer, Public, TooOften},
     },
     settings::{AuthSettings, CatalogueSource, Settings},
@@ -335,8 +338,17 @@ impl App {
             reload: self.core.reload.record(),
             started_at: clock::unix_now(),
         };
+        // What the page asks for every second opens a connection to the backend no oftener than probes do.
+        let checks_of_page = health::seldom(Arc::clone(&checks), PUBLIC_LOOKS);
+        let view = console::View::new(looks.clone().checking(checks_of_page), self.address());
+        let ops_token = self.settings.ops_token.clone();
         let operations = Arc::new(Operations {
             checks,
+            door: OpsDoor::new(self.ops.addr, ops_token),
+            console: Console {
+                insight: Arc::new(view),
+                max_request_bytes: self.settings.server.max_request_bytes,
+            },
             metrics: looks.metrics(),
             log: self.log.clone(),
         });
@@ -344,6 +356,13 @@ impl App {
             let operations = Arc::clone(&operations);
             Box::pin(async move { operations.answer(request).await })
         })
+    }
+
+    /// Where clients find MCP.
+    fn address(&self) -> String {
+        let public = self.settings.server.public_url.as_ref();
+        let public = public.map(|url| format!("{}/mcp", url.as_str().trim_end_matches('/')));
+        public.unwrap_or_else(|| self.mcp_url())
     }
 
     /// What answers on the public port.

@@ -52,6 +52,17 @@ enum Mode {
     Tokens(Vec<Issuer>),
 }
 
+/// The keys of one issuer, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRing<'a> {
+    /// Its name.
+    pub issuer: &'a str,
+    /// How many there are to check tokens with.
+    pub keys: usize,
+    /// How long ago they were fetched; `None` where they are not, or not yet.
+    pub age: Option<Duration>,
+}
+
 impl Verifier {
     /// `auth.mode = "none"`: everybody is the anonymous caller, and tokens are not even looked at.
     #[must_use]
@@ -98,6 +109,19 @@ impl Verifier {
             .iter()
             .filter_map(|issuer| Some((issuer.name.as_str(), age(issuer)?)))
             .collect()
+    }
+
+    /// Whom we believe, with how many keys; none where nobody is asked for a token.
+    #[must_use]
+    pub fn key_rings(&self) -> Vec<KeyRing<'_>> {
+        let ring = |issuer: &'_ Issuer| (issuer.keys.count(), issuer.keys.age().flatten());
+        let each = self.issuers().iter();
+        each.map(|issuer| {
+            let (keys, age) = ring(issuer);
+            let issuer = issuer.name.as_str();
+            KeyRing { issuer, keys, age }
+        })
+        .collect()
     }
 
     /// The metadata of the first issuer whose name is an address that may be asked for it; `None` where there is none.

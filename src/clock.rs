@@ -19,3 +19,9 @@ pub fn unix_now() -> Duration {
 pub fn written(since_1970: Duration) -> impl std::fmt::Display {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + since_1970)
 }
+
+/// The same with milliseconds: `2026-11-23T21:30:00.250Z`.
+#[must_use]
+pub fn written_exactly(since_1970: Duration) -> impl std::fmt::Display {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970)
+}

@@ -4,11 +4,13 @@
 //! without it.
 
 pub mod connection;
+pub mod console;
 pub mod gate;
 pub mod health;
 pub mod leaving;
 pub mod metadata;
 pub mod operations;
+pub mod ops_door;
 pub mod public;
 pub mod scopes;
 

@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod limits;
 mod local;
+mod ops_token;
 mod outbound;
 mod parse;
 mod problem;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where health, metrics and console are served.
     pub ops: OpsSettings,
+    /// Opens console and log filter from other machines; `None`: nothing does.
+    pub ops_token: Option<SecretString>,
     /// The REST backend.
     pub backend: BackendSettings,
     /// How writes happen once.
@@ -155,6 +158,7 @@ impl Settings {
         let rules = stage.unwrap_or(Stage::Production);
         let server = ServerSettings::read(reader, rules);
         let ops = OpsSettings::read(reader);
+        let ops_token = ops_token::read(reader, environment);
         let backend = BackendSettings::read(reader);
         let writes = WriteSettings::read(reader, environment);
         let audit = audit::read(reader);
@@ -189,6 +193,7 @@ impl Settings {
             environment: stage?,
             server: server?,
             ops: ops?,
+            ops_token,
             backend: backend?,
             writes: writes?,
             audit: audit?,

@@ -31,6 +31,11 @@ pub(super) struct Looks {
 }
 
 impl Looks {
+    /// The same with other checks.
+    pub(super) fn checking(self, checks: Checks) -> Self {
+        Self { checks, ..self }
+    }
+
     /// What answers `/metrics`.
     pub(super) fn metrics(self) -> Metrics {
         Arc::new(move || {

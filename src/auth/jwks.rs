@@ -84,6 +84,11 @@ impl Jwks {
         self.0.age()
     }
 
+    /// How many keys there are to check tokens with.
+    pub(super) fn count(&self) -> usize {
+        self.0.usable().map_or(0, |held| held.document.count())
+    }
+
     /// Whether there are keys to check tokens with.
     pub(super) fn ready(&self) -> bool {
         self.0.ready()

@@ -177,6 +177,10 @@ impl KeySet {
         self.0.get(kid)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     fn filled(keys: HashMap<String, Arc<Key>>) -> Result<Self, SetError> {
         if keys.is_empty() {
             return Err(SetError::Empty);

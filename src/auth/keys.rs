@@ -278,6 +278,15 @@ impl Keys {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Named(set) => set.count(),
+            Self::Fetched(jwks) => jwks.count(),
+        }
+    }
+
     pub(super) fn ready(&self) -> bool {
         match self {
             Self::One(_) | Self::Named(_) => true,

@@ -12,6 +12,18 @@ pub fn count(text: &str) -> usize {
         .len()
 }
 
+/// Tokens of each text. The tables of the tokenizer, tens of megabytes, are let go of again: a sidecar counts once and runs
+/// for months.
+#[must_use]
+pub fn count_each(texts: &[String]) -> Vec<usize> {
+    let Ok(tokenizer) = tiktoken_rs::o200k_base() else {
+        return vec![0; texts.len()];
+    };
+    let each = texts.iter();
+    each.map(|text| tokenizer.encode_ordinary(text).len())
+        .collect()
+}
+
 /// A tool as `tools/list` shows it (protocol page B.2).
 #[must_use]
 pub fn listed(tool: &Tool) -> Value {

@@ -293,7 +293,7 @@ impl Calls {
         };
         let _running = self.running.token();
         let (limit, delivery) = (incoming.limit.clone(), incoming.delivery.clone());
-        let correlation = CorrelationId::random();
+        let correlation = incoming.seen.correlation();
         let calls = Arc::clone(&self);
         let call = async move { calls.told(incoming, correlation).await };
         let told = match tool.effect {
@@ -372,7 +372,7 @@ impl Calls {
     /// The answer to a call of a tool that is gone: what to do instead, in the catalogue's words.
     fn gone(&self, incoming: &Incoming, instead: &str) -> Outcome {
         self.former.removed.fetch_add(1, Ordering::Relaxed);
-        let correlation = CorrelationId::random();
+        let correlation = incoming.seen.correlation();
         let failure = present::removed(&incoming.tool, instead, correlation);
         let outcome = Outcome::Failure(failure);
         Line::of_removed(incoming, correlation, self).end(&outcome, None);

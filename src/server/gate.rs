@@ -98,7 +98,7 @@ impl Gate {
 }
 
 /// The one `Host`, or the authority of an absolute target.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok()?.parse().ok(),

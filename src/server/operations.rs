@@ -1,18 +1,17 @@
-//! The operations port: health, metrics, the log's filter, for whoever runs us. Bound to loopback unless the operator says
-//! otherwise. In: any request. Out: its answer. What changes something is not taken from a page in a browser.
+//! The operations port: health, metrics, the log's filter and the console, for whoever runs us. Bound to loopback unless
+//! the operator says otherwise. In: any request. Out: its answer; what is not for everybody is behind the door.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_TYPE, ORIGIN},
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
 
 use super::{
     Body,
     connection::RequestBytes,
+    console::{self, Console},
     health::{self, Checks, Detail},
+    ops_door::OpsDoor,
     reply,
 };
 use crate::telemetry::Filter;
@@ -30,12 +29,16 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Longer than any filter that somebody writes.
 const LONGEST_FILTER: usize = 1024;
 
-const PLACES: &str = "here are /healthz, /readyz, /health, /metrics and /log/filter";
+const PLACES: &str = "here are /console, /healthz, /readyz, /health, /metrics and /log/filter";
 
 /// What the operations port is made of.
 pub struct Operations {
     /// Whether calls would succeed.
     pub checks: Checks,
+    /// The way in to everything but health and metrics.
+    pub door: OpsDoor,
+    /// The page for people.
+    pub console: Console,
     /// What is counted.
     pub metrics: Metrics,
     /// The log's filter; `None` where somebody else owns the log.
@@ -46,6 +49,9 @@ impl Operations {
     /// Answers one request.
     pub async fn answer(&self, request: Request<RequestBytes>) -> Response<Body> {
         let path = request.uri().path();
+        if console::is_at(path) {
+            return self.console.answer(request, &self.door).await;
+        }
         if path == "/log/filter" {
             return self.filter(request).await;
         }
@@ -76,16 +82,15 @@ impl Operations {
     }
 
     async fn filter(&self, request: Request<RequestBytes>) -> Response<Body> {
+        if let Err(stopped) = self.door.admits(&request) {
+            return stopped.response();
+        }
         let Some(log) = &self.log else {
             return reply::refusal(StatusCode::NOT_FOUND, "not_found", "the log is not ours");
         };
         match *request.method() {
             Method::GET | Method::HEAD => {
                 reply::text(StatusCode::OK, format!("{}\n", log.current()))
-            }
-            Method::PUT if request.headers().contains_key(ORIGIN) => {
-                let why = "no page may change the log's filter: use curl";
-                reply::refusal(StatusCode::FORBIDDEN, "invalid_request", why)
             }
             Method::PUT => match asked(request).await {
                 Ok(filter) => change(log, &filter),

@@ -171,21 +171,7 @@ impl Public {
             Err(Refused::Lacks(needed)) => {
                 self.challenge(&AuthError::InsufficientScope { needed }, &path)
             }
-            Err(Refused::TooLarge) => reply::refusal(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "invalid_request",
-                "the body is larger than this server takes",
-            ),
-            Err(Refused::TooSlow) => reply::refusal(
-                StatusCode::REQUEST_TIMEOUT,
-                "invalid_request",
-                "the body took longer to arrive than this server waits",
-            ),
-            Err(Refused::Broken) => reply::refusal(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "the body did not arrive",
-            ),
+            Err(refused) => refused.of_body(),
         }
     }
 

@@ -6,12 +6,12 @@ use std::{borrow::Cow, io};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::Body;
+use hyper::body::Body as _;
 use serde::Deserialize;
 
-use super::connection::RequestBytes;
+use super::{Body, connection::RequestBytes, reply};
 use crate::auth::Caller;
 
 /// A request's body: as it arrives, or read already and put back.
@@ -43,6 +43,25 @@ pub(super) enum Refused {
     TooSlow,
     /// The body did not arrive.
     Broken,
+}
+
+impl Refused {
+    /// What whoever sent the body is told.
+    pub(super) fn of_body(&self) -> Response<Body> {
+        let (status, why) = match self {
+            Self::Lacks(_) => (StatusCode::FORBIDDEN, "a scope is missing"),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than this server takes",
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took longer to arrive than this server waits",
+            ),
+            Self::Broken => (StatusCode::BAD_REQUEST, "the body did not arrive"),
+        };
+        reply::refusal(status, "invalid_request", why)
+    }
 }
 
 /// The first revision whose headers name the tool, and whose headers MCP compares with the body; dates compare as text.
@@ -112,7 +131,8 @@ fn named_in(headers: &HeaderMap) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-async fn read(body: RequestBytes, limit: usize) -> Result<Bytes, Refused> {
+/// The whole body, `limit` bytes at most.
+pub(super) async fn read(body: RequestBytes, limit: usize) -> Result<Bytes, Refused> {
     if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
         return Err(Refused::TooLarge);
     }

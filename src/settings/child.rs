@@ -74,6 +74,7 @@ impl ChildSettings {
         let ours = [
             keys::SEAL_SECRET,
             keys::NEXT_SEAL_SECRET,
+            keys::OPS_TOKEN,
             keys::EXCHANGE_CLIENT_SECRET,
             keys::LOCAL_TOKEN,
             keys::LIMITS_REDIS_URL,

@@ -172,6 +172,7 @@ fn known_variables() -> BTreeSet<String> {
         keys::WORKOS_KEY,
         keys::SEAL_SECRET,
         keys::NEXT_SEAL_SECRET,
+        keys::OPS_TOKEN,
         keys::LIMITS_REDIS_URL,
         keys::EXCHANGE_CLIENT_SECRET,
         keys::LOCAL_TOKEN,

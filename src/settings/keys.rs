@@ -31,6 +31,9 @@ pub(super) const SEAL_SECRET: &str = "SEAL_SECRET";
 /// What shall seal next, or sealed before, while the secret is being replaced.
 pub(super) const NEXT_SEAL_SECRET: &str = "SEAL_SECRET_NEXT";
 
+/// Opens what is not for everybody on the operations port.
+pub(super) const OPS_TOKEN: &str = "OPS_TOKEN";
+
 /// The store of the limits that several machines share; it may hold a password.
 pub(super) const LIMITS_REDIS_URL: &str = "LIMITS_REDIS_URL";
 

@@ -174,6 +174,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
             "sandbox",
         ],
     ),
+    ("subtle", &["server::ops_door"]),
     ("socket2", &["server::watched"]),
     ("jsonschema", &["catalogue", "doctor"]),
     ("serde_saphyr", &["catalogue"]),

@@ -186,6 +186,7 @@ async fn secrets_that_are_ours_alone_are_kept_from_the_child() {
             "SEAL_SECRET_NEXT",
             "another-secret-of-forty-characters-01234",
         )
+        .secret("OPS_TOKEN", secret)
         .secret("IDENTITY_MINT_KEY", secret)
         .secret("WORKOS_API_KEY", secret)
         .secret("THE_BACKENDS_OWN", "1")
@@ -206,7 +207,10 @@ async fn secrets_that_are_ours_alone_are_kept_from_the_child() {
     ] {
         assert!(got.contains(&shared), "{shared}: {got:?}");
     }
-    let ours = |name: &&&str| name.starts_with("SEAL_") || name.starts_with("IDENTITY_");
+    let ours = |name: &&&str| {
+        let starts = ["SEAL_", "IDENTITY_", "OPS_"];
+        starts.iter().any(|start| name.starts_with(start))
+    };
     assert_eq!(got.iter().find(ours), None);
     assert_eq!(served.stops().await, Some(0));
 }

@@ -20,6 +20,7 @@ mod child;
 mod clock_skew;
 mod commands;
 mod connections;
+mod console;
 mod crowd;
 mod cuts;
 mod dialects;

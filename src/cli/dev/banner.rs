@@ -26,6 +26,7 @@ pub(super) fn text(running: &Running) -> String {
 toolbridge is running. Ctrl-C ends it.
 
   MCP         {url}
+  console     {ops}/console  (what runs here, and a form for every tool)
   operations  {ops}/healthz, {ops}/readyz
   backend     {backend}  (embedded; records: {records})
   token       for user `dev`, good for 12 hours; more: {program} token --sub someone

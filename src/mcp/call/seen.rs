@@ -23,6 +23,8 @@ pub struct Seen {
     /// Which span caused it: the one in `_meta`, whatever carries the message; else the one of the HTTP request (protocol
     /// page D).
     pub(super) parent: Option<TraceContext>,
+    /// The id under which it runs, where whoever brings it chose one of ours.
+    correlation: Option<CorrelationId>,
 }
 
 impl Seen {
@@ -44,7 +46,24 @@ impl Seen {
                 let name = http::HeaderName::from_static(TRACEPARENT);
                 TraceContext::parse(header(name)?)
             }),
+            correlation: None,
         }
+    }
+
+    /// Of a call that the operator tries: the console finds it again by this id.
+    #[must_use]
+    pub fn in_console(arrival: Arrival, correlation: CorrelationId) -> Self {
+        Self {
+            arrival: Some(arrival),
+            client: Some("console".to_owned()),
+            correlation: Some(correlation),
+            ..Self::default()
+        }
+    }
+
+    /// The id of the call; never one that a client made.
+    pub(super) fn correlation(&self) -> CorrelationId {
+        self.correlation.unwrap_or_else(CorrelationId::random)
     }
 
     /// The call's business with the backend.

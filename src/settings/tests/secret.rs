@@ -54,6 +54,25 @@ fn a_secret_of_digits_is_a_secret_and_is_shown_nowhere() {
 }
 
 #[test]
+fn an_operators_token_that_could_be_guessed_or_not_be_sent_is_refused_in_every_environment() {
+    for stage in ["production", "development"] {
+        let given = |token: &str| {
+            let stage = ("TOOLBRIDGE_ENVIRONMENT", stage);
+            material(&[stage, ("OPS_TOKEN", token)])
+        };
+        let refused = given(&DIGITS[..31]).refused();
+        assert!(refused.contains("`OPS_TOKEN` (environment): shorter than 32"));
+        assert!(!refused.contains(&DIGITS[..31]));
+        let refused = given("0123456789 0123456789 0123456789 01").refused();
+        assert!(refused.contains("`OPS_TOKEN` (environment): it has spaces"));
+        let settings = given(DIGITS).settings();
+        assert!(!format!("{settings:?}").contains(DIGITS));
+        assert_eq!(settings.ops_token.unwrap().expose_secret(), DIGITS);
+    }
+    assert!(material(&[]).settings().ops_token.is_none());
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_refused_and_not_shown() {
     let given = material(&[
         ("TOOLBRIDGE_JWT_HS256_SECRET", DIGITS),
