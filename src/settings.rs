@@ -174,11 +174,7 @@ impl Settings {
         let workos_key = workos_key.map(|key| key.map(|key| key.value));
         let tenant = TenantSettings::read(reader, workos_key);
         let seal_secrets = sealing::read(reader, environment, rules);
-        let secrets = outbound::Secrets {
-            client: secret(reader, environment, &[keys::EXCHANGE_CLIENT_SECRET]),
-            key: secret(reader, environment, &keys::MINT_KEY),
-            is_development: is_development_secret,
-        };
+        let secrets = outbound_secrets(reader, environment, is_development_secret);
         let outbound = outbound::read(reader, rules, secrets);
         services::check_exposure(reader, rules);
         services::check_subjects(reader, auth.as_ref());
@@ -212,6 +208,18 @@ impl Settings {
             shutdown: shutdown?,
             child: child?,
         })
+    }
+}
+
+fn outbound_secrets<'a>(
+    reader: &mut Reader,
+    environment: &Environment,
+    is_development: &'a dyn Fn(&str) -> bool,
+) -> outbound::Secrets<'a> {
+    outbound::Secrets {
+        client: secret(reader, environment, &[keys::EXCHANGE_CLIENT_SECRET]),
+        key: secret(reader, environment, &keys::MINT_KEY),
+        is_development,
     }
 }
 
