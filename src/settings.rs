@@ -23,6 +23,7 @@ mod services;
 mod signature;
 mod tenant;
 mod tokens;
+mod traces;
 mod verifier;
 mod writes;
 
@@ -44,7 +45,7 @@ pub use writes::{JournalPlace, WriteSettings};
 use http::HeaderValue;
 use secrecy::SecretString;
 
-use crate::guard::BreakerSettings;
+use crate::{guard::BreakerSettings, observe::TraceSettings};
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub seal_secrets: Vec<SecretString>,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where spans of calls go; `None`: nowhere.
+    pub traces: Option<TraceSettings>,
     /// How many connections are kept, and for how long.
     pub connections: ConnectionSettings,
     /// How often people may call, and how many calls at once.
@@ -176,6 +179,8 @@ impl Settings {
         services::check_subjects(reader, auth.as_ref());
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
+        let headers = secret(reader, environment, &keys::TRACES_HEADERS);
+        let traces = traces::read(reader, rules, headers);
         let connections = ConnectionSettings::read(reader);
         let limits_store = secret(reader, environment, &[keys::LIMITS_REDIS_URL]);
         let limits = LimitSettings::read(reader, limits_store);
@@ -197,6 +202,7 @@ impl Settings {
             signing_key_id: signature.key_id,
             outbound: outbound?,
             log: log?,
+            traces: traces?,
             connections: connections?,
             limits: limits?,
             breaker: breaker?,

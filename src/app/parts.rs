@@ -14,7 +14,7 @@ use crate::{
         outbound::{Exchange, Mint},
     },
     mcp::{Journal, WriteRules},
-    observe::{Observer, People},
+    observe::{Exporter, Observer, People, Traces},
     outgoing::Timeouts,
     server::connection::{self, Limits},
     settings::{
@@ -163,17 +163,25 @@ pub(super) fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
     })
 }
 
-/// Who is told of everything.
-pub(super) fn observer(settings: &Settings) -> Arc<Observer> {
+/// Who is told of everything, and what sends the spans of it.
+pub(super) fn observer(
+    settings: &Settings,
+) -> Result<(Arc<Observer>, Option<Exporter>), reqwest::Error> {
     let people = match settings.log.person {
         LogPerson::Hashed => People::Hashed,
         LogPerson::Plain => People::Plain,
         LogPerson::Off => People::Unsaid,
     };
-    Arc::new(Observer {
+    let mut observer = Observer {
         people,
         ..Observer::default()
-    })
+    };
+    let Some(traces) = &settings.traces else {
+        return Ok((Arc::new(observer), None));
+    };
+    let (traces, exporter) = Traces::new(traces, observer.metrics.spans())?;
+    observer.traces = Some(traces);
+    Ok((Arc::new(observer), Some(exporter)))
 }
 
 /// Signs tenant headers, where the backend wants that.
