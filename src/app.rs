@@ -7,6 +7,7 @@ mod console;
 mod parts;
 mod readiness;
 mod scopes;
+mod spans;
 mod standing;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -30,7 +31,7 @@ use crate::{
         McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
         Writes, workspace::ReservedName,
     },
-    observe::audit::CannotAudit,
+    observe::{Exporter, audit::CannotAudit},
     reload::{self, Reload},
     server::{
         self, Answer, Open,
@@ -53,6 +54,7 @@ pub use parts::catalogue;
 
 use readiness::{Need, Readiness, address_of};
 use scopes::CatalogueScopes;
+use spans::Sending;
 use standing::Looks;
 
 /// After the calls are done, their last bytes may take this long to leave.
@@ -83,6 +85,7 @@ struct Core {
     clock_skew: Arc<ClockSkew>,
     running: TaskTracker,
     reload: Reload,
+    exporter: Option<Exporter>,
 }
 
 struct Port {
@@ -144,7 +147,7 @@ impl Core {
         parts::warn_of_foreign_audiences(&settings.auth);
         let verifier = Arc::new(settings.auth.verifier()?);
         let running = TaskTracker::new();
-        let observer = parts::observer(settings);
+        let (observer, exporter) = parts::observer(settings)?;
         let slots = parts::slots(settings);
         let guard = Guard::new(&parts::guard(settings), slots.clone())?;
         let backend = Backend::new(parts::backend(settings, slots)?, running.clone())?;
@@ -173,6 +176,7 @@ impl Core {
             clock_skew,
             running,
             reload: Reload::default(),
+            exporter,
         })
     }
 
@@ -284,7 +288,7 @@ impl App {
 
     /// The same, with something around the product's handler: so that what is tested there has the whole front before it.
     pub async fn run_with<H: HandlesMcp>(
-        self,
+        mut self,
         shutdown: Shutdown,
         around: impl FnOnce(Handler) -> H,
     ) -> bool {
@@ -299,6 +303,7 @@ impl App {
         let verifier = Arc::clone(&self.core.verifier);
         tokio::spawn(async move { verifier.warm().await });
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
+        let spans = Sending::begin(self.core.exporter.take());
         let checks = readiness::until_stopping(Arc::clone(&self.checks), shutdown.clone());
         let operations = self.operations(checks);
         // To the end: whoever sends calls here must be able to read that we are stopping.
@@ -317,7 +322,12 @@ impl App {
             ops.abort();
             return false;
         };
-        let orderly = wind_down(open, &self.core.running, &self.streams, grace);
+        let orderly = async {
+            let begun = Instant::now();
+            let finished = wind_down(open, &self.core.running, &self.streams, grace).await;
+            spans.end(grace.saturating_sub(begun.elapsed())).await;
+            finished
+        };
         let finished = tokio::select! {
             finished = orderly => finished,
             () = shutdown.forced() => false,

@@ -9,6 +9,7 @@ pub mod process;
 pub mod recent;
 pub mod record;
 pub mod traceparent;
+pub mod traces;
 pub mod trail;
 
 use std::sync::Arc;
@@ -17,7 +18,8 @@ pub use arrival::Arrival;
 pub use metrics::Metrics;
 pub use recent::Recent;
 pub use record::{CallRecord, Ending};
-pub use traceparent::TraceContext;
+pub use traceparent::{Told, TraceContext};
+pub use traces::{Exporter, TraceSettings, Traces};
 pub use trail::{HopName, SessionUse, Trail};
 
 /// How the log calls the person of a call.
@@ -41,6 +43,8 @@ pub struct Observer {
     pub metrics: Metrics,
     /// The last calls.
     pub recent: Recent,
+    /// Where spans are made of calls.
+    pub traces: Option<Traces>,
 }
 
 impl Observer {
@@ -57,6 +61,10 @@ impl Observer {
     /// A call has ended.
     pub fn call_ended(&self, record: CallRecord) {
         self.metrics.call_ended(&record);
-        self.recent.add(Arc::new(record));
+        let record = Arc::new(record);
+        if let Some(traces) = &self.traces {
+            traces.call_ended(&record);
+        }
+        self.recent.add(record);
     }
 }

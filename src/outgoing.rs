@@ -32,6 +32,18 @@ pub fn client_that_keeps(
     timeouts: Timeouts,
     idle: Duration,
 ) -> Result<reqwest::Client, reqwest::Error> {
+    builder(timeouts, idle).http1_only().build()
+}
+
+/// A client that speaks HTTP/2 from the first byte, as gRPC needs it.
+///
+/// # Errors
+/// As [`client`].
+pub fn grpc_client(timeouts: Timeouts) -> Result<reqwest::Client, reqwest::Error> {
+    builder(timeouts, IDLE).http2_prior_knowledge().build()
+}
+
+fn builder(timeouts: Timeouts, idle: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -40,7 +52,6 @@ pub fn client_that_keeps(
         .connect_timeout(timeouts.connect)
         .timeout(timeouts.request)
         .pool_idle_timeout(idle)
-        .build()
 }
 
 /// Why a body could not be read.

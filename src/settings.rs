@@ -25,6 +25,7 @@ mod services;
 mod signature;
 mod tenant;
 mod tokens;
+mod traces;
 mod verifier;
 mod writes;
 
@@ -46,7 +47,10 @@ pub use writes::{JournalPlace, WriteSettings};
 use http::HeaderValue;
 use secrecy::SecretString;
 
-use crate::{guard::BreakerSettings, observe::audit::AuditSettings};
+use crate::{
+    guard::BreakerSettings,
+    observe::{TraceSettings, audit::AuditSettings},
+};
 use layers::Layers;
 use reader::Reader;
 use secrets::Secret;
@@ -89,6 +93,8 @@ pub struct Settings {
     pub seal_secrets: Vec<SecretString>,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where spans of calls go; `None`: nowhere.
+    pub traces: Option<TraceSettings>,
     /// How many connections are kept, and for how long.
     pub connections: ConnectionSettings,
     /// How often people may call, and how many calls at once.
@@ -164,15 +170,9 @@ impl Settings {
         let audit = audit::read(reader);
         let catalogue = CatalogueSource::read(reader);
         let watch_catalogue = reader.boolean(&keys::CATALOGUE_WATCH);
-        let jwt_secrets = JwtSecrets {
-            own: secret(reader, environment, &[keys::JWT_SECRET]),
-            environment,
-            is_development: is_development_secret,
-        };
+        let jwt_secrets = jwt_secrets(reader, environment, is_development_secret);
         let auth = tokens::read(reader, rules, &jwt_secrets);
-        let workos_key = secret(reader, environment, &[keys::WORKOS_KEY]);
-        let workos_key = workos_key.map(|key| key.map(|key| key.value));
-        let tenant = TenantSettings::read(reader, workos_key);
+        let tenant = tenant(reader, environment);
         let seal_secrets = sealing::read(reader, environment, rules);
         let secrets = outbound_secrets(reader, environment, is_development_secret);
         let outbound = outbound::read(reader, rules, secrets);
@@ -180,6 +180,7 @@ impl Settings {
         services::check_subjects(reader, auth.as_ref());
         let signature = signature::read(reader, environment, rules);
         let log = LogSettings::read(reader);
+        let traces = traces(reader, environment, rules);
         let connections = ConnectionSettings::read(reader);
         let limits = limits(reader, environment);
         let breaker = limits::breaker(reader);
@@ -202,6 +203,7 @@ impl Settings {
             signing_key_id: signature.key_id,
             outbound: outbound?,
             log: log?,
+            traces: traces?,
             connections: connections?,
             limits: limits?,
             breaker: breaker?,
@@ -209,6 +211,35 @@ impl Settings {
             child: child?,
         })
     }
+}
+
+fn jwt_secrets<'a>(
+    reader: &mut Reader,
+    environment: &'a Environment,
+    is_development: &'a dyn Fn(&str) -> bool,
+) -> JwtSecrets<'a> {
+    JwtSecrets {
+        own: secret(reader, environment, &[keys::JWT_SECRET]),
+        environment,
+        is_development,
+    }
+}
+
+/// `tenant.*`, and the key to ask `WorkOS` with.
+fn tenant(reader: &mut Reader, environment: &Environment) -> Option<TenantSettings> {
+    let workos_key = secret(reader, environment, &[keys::WORKOS_KEY]);
+    let workos_key = workos_key.map(|key| key.map(|key| key.value));
+    TenantSettings::read(reader, workos_key)
+}
+
+/// `traces.*`, and what the collector wants to be sent along, which is a secret.
+fn traces(
+    reader: &mut Reader,
+    environment: &Environment,
+    rules: Stage,
+) -> Option<Option<TraceSettings>> {
+    let headers = secret(reader, environment, &keys::TRACES_HEADERS);
+    traces::read(reader, rules, headers)
 }
 
 fn outbound_secrets<'a>(

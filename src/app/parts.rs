@@ -15,7 +15,7 @@ use crate::{
     },
     mcp::{Journal, WriteRules},
     observe::{
-        Observer, People,
+        Exporter, Observer, People, Traces,
         audit::{Audit, CannotAudit},
     },
     outgoing::Timeouts,
@@ -166,17 +166,25 @@ pub(super) fn writes(settings: &Settings) -> Result<WriteRules, StartError> {
     })
 }
 
-/// Who is told of everything.
-pub(super) fn observer(settings: &Settings) -> Arc<Observer> {
+/// Who is told of everything, and what sends the spans of it.
+pub(super) fn observer(
+    settings: &Settings,
+) -> Result<(Arc<Observer>, Option<Exporter>), reqwest::Error> {
     let people = match settings.log.person {
         LogPerson::Hashed => People::Hashed,
         LogPerson::Plain => People::Plain,
         LogPerson::Off => People::Unsaid,
     };
-    Arc::new(Observer {
+    let mut observer = Observer {
         people,
         ..Observer::default()
-    })
+    };
+    let Some(traces) = &settings.traces else {
+        return Ok((Arc::new(observer), None));
+    };
+    let (traces, exporter) = Traces::new(traces, observer.metrics.spans())?;
+    observer.traces = Some(traces);
+    Ok((Arc::new(observer), Some(exporter)))
 }
 
 /// Where each write leaves a line, if anywhere.

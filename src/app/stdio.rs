@@ -8,9 +8,12 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use secrecy::ExposeSecret;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 
-use super::{Core, StartError};
+use super::{Core, StartError, spans::Sending};
 use crate::{
     auth::{AuthError, Caller, Verifier},
     catalogue::Catalogue,
@@ -100,6 +103,7 @@ impl Local {
     ) -> bool {
         let grace = self.settings.shutdown.grace;
         let reloads = tokio::spawn(self.core.keep_catalogue(&self.settings));
+        let spans = Sending::begin(self.core.exporter);
         let leaving = self.core.calls.leaving().clone();
         let calls = Arc::clone(&self.core.calls);
         let handler = Handler::new(self.core.calls, self.core.seal);
@@ -118,7 +122,10 @@ impl Local {
             let answered = service.serve(input, output, stop, grace).await;
             running.close();
             // A write that was cancelled still runs.
-            timeout(grace, running.wait()).await.is_ok() && answered
+            let begun = Instant::now();
+            let finished = timeout(grace, running.wait()).await.is_ok();
+            spans.end(grace.saturating_sub(begun.elapsed())).await;
+            finished && answered
         };
         let finished = tokio::select! {
             finished = orderly => finished,

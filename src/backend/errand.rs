@@ -3,7 +3,7 @@
 //! was parsed and is written anew.
 
 use super::correlation::CorrelationId;
-use crate::observe::{TraceContext, Trail};
+use crate::observe::{Told, Trail};
 
 /// One call's business with the backend.
 #[derive(Clone, Debug)]
@@ -11,7 +11,7 @@ pub struct Errand {
     /// The same in our log, the backend's log and the error the person sees.
     pub correlation: CorrelationId,
     /// What the backend is told as its parent, where the call is part of a trace.
-    pub trace: Option<TraceContext>,
+    pub trace: Option<Told>,
     /// Where hops are marked.
     pub trail: Trail,
 }

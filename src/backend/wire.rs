@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     identity::{IDENTITY_HEADERS, Identity},
-    observe::traceparent::TRACEPARENT,
+    observe::{HopName, traceparent::TRACEPARENT},
     outgoing,
 };
 
@@ -110,7 +110,13 @@ impl Wire<'_> {
         }
         headers.insert(CORRELATION_ID, self.errand.correlation.header());
         if let Some(trace) = &self.errand.trace {
-            headers.insert(TRACE, trace.header());
+            let hop = match draft.stage {
+                Stage::Opening => Some(HopName::Session),
+                Stage::Request => Some(HopName::Request),
+                Stage::Closing => None,
+            };
+            let place = trace.during(hop, &self.errand.trail);
+            headers.insert(TRACE, place.header());
         }
         headers
     }

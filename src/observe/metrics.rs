@@ -76,6 +76,7 @@ pub struct Metrics {
     http: IntCounterVec,
     auth_failures: IntCounterVec,
     look_ups: HistogramVec,
+    spans: SpanCounts,
     standing: standing::Families,
     tools: Mutex<Tools>,
 }
@@ -87,6 +88,22 @@ pub struct OpenStream(IntGauge);
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+/// What became of the spans that were made; all clones count together.
+#[derive(Clone, Debug)]
+pub struct SpanCounts(IntCounterVec);
+
+impl SpanCounts {
+    /// A collector took so many.
+    pub fn exported(&self, spans: u64) {
+        self.0.with_label_values(&["exported"]).inc_by(spans);
+    }
+
+    /// So many were given up.
+    pub fn dropped(&self, spans: u64) {
+        self.0.with_label_values(&["dropped"]).inc_by(spans);
     }
 }
 
@@ -188,6 +205,12 @@ impl Metrics {
                 &["result"],
                 &OPERATION_SECONDS,
             )?,
+            spans: SpanCounts(counters(
+                &registry,
+                "toolbridge_spans_total",
+                "Spans by whether a collector took them: exported, dropped.",
+                &["result"],
+            )?),
             standing: standing::Families::new(&registry)?,
             tools: Mutex::default(),
             registry,
@@ -204,6 +227,8 @@ impl Metrics {
         for result in ["opened", "reused", "refused"] {
             let _there = self.sessions.with_label_values(&[result]);
         }
+        self.spans.exported(0);
+        self.spans.dropped(0);
         for class in CLASSES {
             let _there = self.answers.with_label_values(&[class]);
         }
@@ -298,6 +323,12 @@ impl Metrics {
     pub fn looked_up(&self, how: LookUp, took: Duration) {
         let look_ups = self.look_ups.with_label_values(&[how.as_str()]);
         look_ups.observe(took.as_secs_f64());
+    }
+
+    /// Counts what becomes of spans.
+    #[must_use]
+    pub fn spans(&self) -> SpanCounts {
+        self.spans.clone()
     }
 
     /// Calls that ended well, and all others.

@@ -7,6 +7,8 @@ use std::fmt;
 use http::HeaderValue;
 use uuid::Uuid;
 
+use super::trail::{HopName, Trail};
+
 /// Name of the header, and of the key in `_meta` (protocol page D).
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -27,6 +29,34 @@ pub struct TraceContext {
     pub span: SpanId,
     /// Whether its sender records it.
     pub is_sampled: bool,
+}
+
+/// What the backend is told of a call's place in a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// What the client said, because no spans are made here.
+    AsItCame(TraceContext),
+    /// The call's own span, of which each hop has a child.
+    Ours(TraceContext),
+}
+
+impl Told {
+    /// The place of the call itself.
+    #[must_use]
+    pub fn call(self) -> TraceContext {
+        match self {
+            Self::AsItCame(context) | Self::Ours(context) => context,
+        }
+    }
+
+    /// What a request carries that is sent while this hop is under way; `None`: after all of them.
+    #[must_use]
+    pub fn during(self, hop: Option<HopName>, trail: &Trail) -> TraceContext {
+        match (self, hop) {
+            (Self::Ours(call), Some(hop)) => call.hop(hop, trail.ended(hop)),
+            (told, _) => told.call(),
+        }
+    }
 }
 
 impl TraceId {
@@ -67,6 +97,23 @@ impl TraceContext {
         })
     }
 
+    /// The span of a hop of the call whose span this is, `before` hops of that name having ended earlier. The same for the
+    /// same hop, so that whoever sends a request and whoever makes the spans later need not talk to each other.
+    #[must_use]
+    pub fn hop(self, name: HopName, before: usize) -> Self {
+        let seed = u64::from_be_bytes(self.span.0);
+        let place = (before as u64) << 8 | (name as u64 + 1);
+        // SplitMix64: another place is another number.
+        let mut mixed = seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        Self {
+            span: SpanId(mixed.max(1).to_be_bytes()),
+            ..self
+        }
+    }
+
     /// As a header, in version 00.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
@@ -103,7 +150,9 @@ impl fmt::Display for TraceContext {
 
 #[cfg(test)]
 mod tests {
-    use super::{SpanId, TraceContext, TraceId};
+    use std::collections::HashSet;
+
+    use super::{HopName, SpanId, TraceContext, TraceId};
 
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -138,6 +187,20 @@ mod tests {
             &format!(" {VALID}"),
         ] {
             assert_eq!(TraceContext::parse(odd), None, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn each_hop_of_a_call_has_a_span_of_its_own_in_the_same_trace() {
+        let call = TraceContext::parse(VALID).unwrap();
+        let mut spans = HashSet::from([call.span]);
+        for before in 0..64 {
+            for name in HopName::ALL {
+                let hop = call.hop(name, before);
+                assert_eq!(hop, call.hop(name, before));
+                assert_eq!((hop.trace, hop.is_sampled), (call.trace, true));
+                assert!(spans.insert(hop.span), "{name:?} {before}");
+            }
         }
     }
 

@@ -169,6 +169,13 @@ impl Trail {
         }
     }
 
+    /// How many hops of this name have ended.
+    #[must_use]
+    pub fn ended(&self, name: HopName) -> usize {
+        let marks = self.lock();
+        marks.hops.iter().filter(|hop| hop.name == name).count()
+    }
+
     /// The backend was sent a body of so many bytes.
     pub fn sent(&self, bytes: usize) {
         self.lock().request_bytes += bytes as u64;

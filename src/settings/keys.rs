@@ -37,6 +37,12 @@ pub(super) const OPS_TOKEN: &str = "OPS_TOKEN";
 /// The store of the limits that several machines share; it may hold a password.
 pub(super) const LIMITS_REDIS_URL: &str = "LIMITS_REDIS_URL";
 
+/// What each request to the collector of traces carries; it may hold a key.
+pub(super) const TRACES_HEADERS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+];
+
 /// Who calls where MCP comes by standard input; `serve` does not need it.
 pub(super) const LOCAL_TOKEN: &str = "TOOLBRIDGE_TOKEN";
 
@@ -142,6 +148,10 @@ keys! {
     LOG_LEVEL = "log.level", Some("info"), ["TOOLBRIDGE_LOG_LEVEL"];
     LOG_FORMAT = "log.format", Some("auto"), [];
     LOG_PERSON = "log.person", Some("hashed"), [];
+    TRACES_ENDPOINT = "traces.endpoint", None, ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+    TRACES_PROTOCOL = "traces.protocol", Some("http"), ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+    TRACES_SAMPLE = "traces.sample", Some("1"), [];
+    TRACES_TRUST_PARENT = "traces.trust_parent", Some("false"), [];
     CONNECTIONS_MAX = "connections.max", Some("1000"), [];
     CONNECTIONS_MAX_PER_PERSON = "connections.max_per_person", Some("50"), [];
     CONNECTIONS_LIFETIME = "connections.lifetime", Some("30d"), [];

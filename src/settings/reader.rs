@@ -43,13 +43,16 @@ impl Reader {
         let text = match &value {
             Value::String(_, text) => Some(text.clone()),
             Value::Bool(_, flag) => Some(flag.to_string()),
-            Value::Num(_, number) => number.to_i128().map(|number| number.to_string()),
+            Value::Num(_, number) => {
+                let whole = number.to_i128().map(|number| number.to_string());
+                whole.or_else(|| number.to_f64().map(|number| number.to_string()))
+            }
             Value::Char(..) | Value::Empty(..) | Value::Dict(..) | Value::Array(..) => None,
         };
         let parsed = match text {
             Some(text) => parse(&text),
             None => Err(Wrong::new(
-                "it is neither text, a whole number nor a boolean",
+                "it is neither text, a number nor a boolean",
                 "write it as the example file does",
             )),
         };

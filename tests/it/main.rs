@@ -54,3 +54,4 @@ mod tenancy;
 mod threats;
 mod tool_calls;
 mod tool_list;
+mod traces;

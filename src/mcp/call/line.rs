@@ -7,7 +7,7 @@ use crate::{
     backend::{CorrelationId, Errand},
     catalogue::{Effect, Tool},
     observe::{
-        CallRecord, Ending, HopName, Observer, Trail,
+        CallRecord, Ending, HopName, Observer, Told, Trail,
         record::{Caller, milliseconds},
         trail::Marks,
     },
@@ -52,7 +52,7 @@ impl<'a> Line<'a> {
         let observer = calls.observer();
         observer.metrics.call_began();
         let (seen, caller) = (&incoming.seen, &incoming.caller);
-        let errand = seen.errand(correlation);
+        let errand = seen.errand(correlation, observer.traces.as_ref());
         Self {
             record: CallRecord {
                 tool: tool.to_owned(),
@@ -64,7 +64,7 @@ impl<'a> Line<'a> {
                 }),
                 tenant: None,
                 correlation: correlation.to_string(),
-                trace: errand.trace,
+                trace: errand.trace.map(Told::call),
                 parent: seen.parent,
                 client: seen.client.clone(),
                 protocol: seen.protocol.clone(),

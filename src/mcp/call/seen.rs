@@ -6,7 +6,7 @@ use rmcp::{RoleServer, service::RequestContext};
 
 use crate::{
     backend::{CorrelationId, Errand},
-    observe::{Arrival, TraceContext, Trail, traceparent::TRACEPARENT},
+    observe::{Arrival, Told, TraceContext, Traces, Trail, traceparent::TRACEPARENT},
 };
 
 /// Of a client's name, and of its version, so much is kept.
@@ -67,10 +67,13 @@ impl Seen {
     }
 
     /// The call's business with the backend.
-    pub(super) fn errand(&self, correlation: CorrelationId) -> Errand {
+    pub(super) fn errand(&self, correlation: CorrelationId, traces: Option<&Traces>) -> Errand {
         Errand {
             correlation,
-            trace: self.parent,
+            trace: match traces {
+                Some(traces) => Some(Told::Ours(traces.begin(self.parent))),
+                None => self.parent.map(Told::AsItCame),
+            },
             trail: self
                 .arrival
                 .as_ref()

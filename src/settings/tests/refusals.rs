@@ -139,8 +139,8 @@ fn everything_wrong_is_one_message() {
     `connections.max` (toolbridge.toml:15): `0` is not a whole number from 1 to 1000000
       hint: write it in digits, such as `100`
 
-    `connections.max_per_person` (toolbridge.toml:16): it is neither text, a whole number nor a boolean
-      hint: write it as the example file does
+    `connections.max_per_person` (toolbridge.toml:16): `2.5` is not a whole number from 1 to 1000000
+      hint: write it in digits, such as `100`
 
     `shutdown.grace` (toolbridge.toml:18): 10s is not below `shutdown.kill_timeout` (10s): running calls would be killed
       hint: shorten it, or raise `shutdown.kill_timeout` to what the platform really allows
