@@ -10,7 +10,7 @@ use super::FLUSH;
 use crate::observe::Exporter;
 
 /// A collector that hangs holds up the end of the process no longer than this.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Spans on their way.
 pub(super) struct Sending {

@@ -125,7 +125,12 @@ impl Traces {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{
+        super::{metrics::Standing, record::Ending, trail::Marks},
+        *,
+    };
 
     fn parent(is_sampled: bool) -> Option<TraceContext> {
         Some(TraceContext {
@@ -138,6 +143,50 @@ mod tests {
     fn share(sampling: Sampling) -> usize {
         let traces = (0..1_000).map(|_| TraceId::random());
         traces.filter(|trace| sampling.takes(*trace, None)).count()
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_nobody_empties_stays_bounded_and_what_is_lost_is_counted() {
+        let metrics = crate::observe::Metrics::default();
+        let settings = TraceSettings {
+            endpoint: Url::parse("http://127.0.0.1:1").unwrap(),
+            protocol: Protocol::Http,
+            headers: HeaderMap::new(),
+            sampling: Sampling {
+                ratio: 1.0,
+                parent: ParentFlag::Ignored,
+            },
+        };
+        let (traces, _exporter) = Traces::new(&settings, metrics.spans()).unwrap();
+        let record = |trace| {
+            Arc::new(CallRecord {
+                tool: "list_notes".to_owned(),
+                alias: None,
+                is_write: false,
+                caller: None,
+                tenant: None,
+                correlation: String::new(),
+                trace,
+                parent: None,
+                client: None,
+                protocol: None,
+                began_at: Duration::ZERO,
+                took: Duration::ZERO,
+                marks: Marks::default(),
+                ending: Ending::Ok,
+                is_repeated: false,
+                cause: None,
+            })
+        };
+        let sampled = record(Some(traces.begin(None)));
+        for _ in 0..MOST_WAITING + 3 {
+            traces.call_ended(&sampled);
+            traces.call_ended(&record(parent(false)));
+            traces.call_ended(&record(None));
+        }
+        let text = metrics.text(&Standing::default()).unwrap();
+        let line = "toolbridge_spans_total{result=\"dropped\"} 3\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod refusals;
 mod secret;
 mod signature;
 mod tenant;
+mod traces;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const DEVELOPMENT_SECRET: &str = "dev-secret-change-in-production-0123";

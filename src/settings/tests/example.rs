@@ -87,6 +87,7 @@ fn the_example_names_the_variables_of_every_key_beside_it() {
         .into_iter()
         .chain(keys::SIGNING_SECRET)
         .chain(keys::MINT_KEY)
+        .chain(keys::TRACES_HEADERS)
         .chain([keys::EXCHANGE_CLIENT_SECRET, keys::NEXT_SIGNING_SECRET])
     {
         assert!(EXAMPLE.contains(name), "{name}");
