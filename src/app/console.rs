@@ -74,7 +74,7 @@ impl View {
             "guard": self.guard(),
             "connections": {
                 "open": looks.door.counts().open,
-                "streams": looks.calls.listening(),
+                "streams": metrics.streams(),
             },
             "calls": { "running": metrics.running(), "ok": ok, "failed": failed },
             "resident_bytes": Process::now().resident_bytes,
