@@ -75,15 +75,24 @@ class EmptyRoot(unittest.TestCase):
 
     def start(self, state, *command):
         """Starts it and reads its log until it says that the backend is well."""
-        unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", PREPARE, "sh", str(self.root), state]
+        unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "sh", "-c", PREPARE, "sh", str(self.root), state]
         self.process = subprocess.Popen([*unshare, *command], env={"PATH": os.environ["PATH"], **DEVELOPMENT, **OF_THE_IMAGE},
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(self.process.stdout.close)
-        self.addCleanup(self.process.wait)
-        self.addCleanup(self.process.kill)
+        self.addCleanup(self.end)
         self.read_until("the child is healthy")
+        self.pid = self.first_of_its_namespace()
+
+    def first_of_its_namespace(self):
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        [self.pid] = map(int, children.read_text().split())
+        [pid] = map(int, children.read_text().split())
+        return pid
+
+    def end(self):
+        """PID 1 first, which takes its namespace along: it does not die with `unshare`, because it has changed its user."""
+        if self.process.poll() is None:
+            os.kill(self.first_of_its_namespace(), signal.SIGKILL)
+            self.process.wait(timeout=PATIENCE)
 
     def read_until(self, message):
         end = time.monotonic() + PATIENCE
