@@ -189,7 +189,9 @@ pub(super) fn observer(
 
 /// Where each write leaves a line, if anywhere.
 pub(super) fn audit(settings: &Settings) -> Result<Option<Arc<Audit>>, CannotAudit> {
-    let audit = settings.audit.as_ref().map(Audit::open).transpose()?;
+    let audit = settings.audit.as_ref();
+    let audit = audit.map(|it| Audit::open(it, clock::unix_now));
+    let audit = audit.transpose()?;
     Ok(audit.map(Arc::new))
 }
 

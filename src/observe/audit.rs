@@ -51,8 +51,6 @@ pub struct AuditSettings {
     pub arguments: bool,
     /// What becomes of writes while no line can be written.
     pub on_failure: OnFailure,
-    /// The time since 1970.
-    pub now: fn() -> Duration,
 }
 
 /// What becomes of writes while no line can be written.
@@ -107,16 +105,16 @@ enum Order {
 }
 
 impl Audit {
-    /// Opens the file, or makes it, and begins to write.
+    /// Opens the file, or makes it, and begins to write. `now` is the time since 1970.
     ///
     /// # Errors
     /// It cannot be used, is used by another process, or is no audit.
-    pub fn open(settings: &AuditSettings) -> Result<Self, CannotAudit> {
+    pub fn open(settings: &AuditSettings, now: fn() -> Duration) -> Result<Self, CannotAudit> {
         let rules = Rotation {
             max_bytes: settings.max_bytes as u64,
             keep: settings.keep,
         };
-        let chain = Chain::open(&settings.file, rules, (settings.now)())?;
+        let chain = Chain::open(&settings.file, rules, now())?;
         let (orders, received) = mpsc::channel(QUEUE);
         let state = Arc::default();
         let mut writer = Writer {
@@ -125,7 +123,7 @@ impl Audit {
             waiting_bytes: 0,
             unsaid: 0,
             state: Arc::clone(&state),
-            now: settings.now,
+            now,
         };
         let thread = thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || writer.works(received));

@@ -1,10 +1,7 @@
 //! `audit.*`: whether each write leaves a line in a file, where, and what becomes of writes when it cannot.
 
 use super::{keys, parse, reader::Reader};
-use crate::{
-    clock,
-    observe::audit::{AuditSettings, OnFailure},
-};
+use crate::observe::audit::{AuditSettings, OnFailure};
 
 /// `None` where something is wrong; no audit where no file is named.
 pub(super) fn read(reader: &mut Reader) -> Option<Option<AuditSettings>> {
@@ -28,6 +25,5 @@ pub(super) fn read(reader: &mut Reader) -> Option<Option<AuditSettings>> {
         keep,
         arguments,
         on_failure,
-        now: clock::unix_now,
     }))
 }

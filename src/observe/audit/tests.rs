@@ -21,7 +21,6 @@ fn settings(file: &Path) -> AuditSettings {
         keep: 3,
         arguments: false,
         on_failure: OnFailure::Refuse,
-        now: || NOW,
     }
 }
 
@@ -225,7 +224,7 @@ fn a_file_that_is_no_audit_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         fs::write(&path, foreign).unwrap();
-        let refused = Audit::open(&settings(&path));
+        let refused = Audit::open(&settings(&path), || NOW);
         assert!(
             matches!(refused, Err(CannotAudit::Foreign { .. })),
             "{refused:?}"
@@ -236,7 +235,7 @@ fn a_file_that_is_no_audit_is_left_alone() {
     let path = folder.path().join("audit.jsonl");
     fs::write(&path, vec![b'x'; 3 * line::LONGEST]).unwrap();
     assert!(matches!(
-        Audit::open(&settings(&path)),
+        Audit::open(&settings(&path), || NOW),
         Err(CannotAudit::Foreign { .. })
     ));
 }
@@ -246,10 +245,10 @@ fn two_processes_on_one_file_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let first = open(&path, 1 << 20);
-    let second = Audit::open(&settings(&path));
+    let second = Audit::open(&settings(&path), || NOW);
     assert!(matches!(second, Err(CannotAudit::Taken(_))), "{second:?}");
     drop(first);
-    assert!(Audit::open(&settings(&path)).is_ok());
+    assert!(Audit::open(&settings(&path), || NOW).is_ok());
 }
 
 #[cfg(unix)]
@@ -266,23 +265,23 @@ fn a_file_that_leads_elsewhere_or_is_open_to_others_is_refused() {
     fs::hard_link(&elsewhere, place("hard")).unwrap();
     fs::create_dir(place("folder")).unwrap();
     for name in ["link", "dangling", "locked", "hard", "folder"] {
-        let refused = Audit::open(&settings(&place(name)));
+        let refused = Audit::open(&settings(&place(name)), || NOW);
         assert!(
             matches!(refused, Err(CannotAudit::NoFile(_))),
             "{name}: {refused:?}"
         );
     }
     assert!(!place("nowhere").exists());
-    let device = Audit::open(&settings(Path::new("/dev/full")));
+    let device = Audit::open(&settings(Path::new("/dev/full")), || NOW);
     assert!(device.is_err(), "{device:?}");
     fs::write(place("open"), "").unwrap();
     fs::set_permissions(place("open"), fs::Permissions::from_mode(0o622)).unwrap();
-    let refused = Audit::open(&settings(&place("open")));
+    let refused = Audit::open(&settings(&place("open")), || NOW);
     assert!(matches!(refused, Err(CannotAudit::Open(_))), "{refused:?}");
     let wide = place("wide");
     fs::create_dir(&wide).unwrap();
     fs::set_permissions(&wide, fs::Permissions::from_mode(0o777)).unwrap();
-    let refused = Audit::open(&settings(&wide.join("audit.jsonl")));
+    let refused = Audit::open(&settings(&wide.join("audit.jsonl")), || NOW);
     assert!(matches!(refused, Err(CannotAudit::Open(_))), "{refused:?}");
     // What is made is ours alone, also what a full file is followed by.
     let made = place("made");
@@ -356,7 +355,7 @@ fn a_file_that_takes_no_line_keeps_none_of_it() {
 async fn whoever_writes_finds_its_line_in_the_file_and_the_end_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
-    let audit = Audit::open(&settings(&path)).unwrap();
+    let audit = Audit::open(&settings(&path), || NOW).unwrap();
     audit.admits().await.unwrap();
     audit.write(entry(1)).await;
     assert_eq!(lines(&path).len(), 1);
@@ -408,6 +407,29 @@ fn an_expected_line_that_is_gone_is_missed() {
         verify(&[path], Some(last)),
         Err(Unproven::Unexpected(_))
     ));
+}
+
+#[test]
+fn a_line_that_is_written_anew_with_its_own_hash_breaks_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    add(&mut open(&path, 1 << 20), 0..4);
+    let whole = text(&path);
+    let mut all: Vec<_> = whole.split_inclusive('\n').collect();
+    let before = line::read(all[0].trim_end().as_bytes()).unwrap().link;
+    let forged = Event::Write(Box::new(entry(99)));
+    let (forged, _) = line::written(&forged, NOW, before).unwrap();
+    let forged = String::from_utf8(forged).unwrap();
+    all[1] = &forged;
+    fs::write(&path, all.concat()).unwrap();
+    let broken = verify(std::slice::from_ref(&path), None).unwrap_err();
+    let said = broken.to_string();
+    assert!(said.contains(":3: it does not follow"), "{said}");
+    // At the end only an anchor shows it.
+    let last = line::read(whole.lines().nth(1).unwrap().as_bytes()).unwrap();
+    fs::write(&path, all[..2].concat()).unwrap();
+    assert!(verify(std::slice::from_ref(&path), None).is_ok());
+    assert!(verify(&[path], Some(last.link.hash)).is_err());
 }
 
 /// What somebody does to lines.

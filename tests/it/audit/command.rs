@@ -20,9 +20,8 @@ async fn written(folder: &Path, count: u64, max_bytes: usize) {
         keep: 100,
         arguments: false,
         on_failure: OnFailure::Refuse,
-        now: || NOW,
     };
-    let audit = Audit::open(&settings).unwrap();
+    let audit = Audit::open(&settings, || NOW).unwrap();
     for number in 0..count {
         let entry = Entry {
             at: NOW + Duration::from_secs(number),
@@ -182,8 +181,8 @@ fn what_cannot_be_looked_at_is_no_broken_line() {
     assert!(verify(folder.path(), &["--last", "abc", "empty.jsonl"]).ends_with("exit 2"));
 }
 
-/// The program in docs/audit.md.
-fn python(folder: &Path, files: &[&str]) -> Option<Output> {
+/// Runs the program in docs/audit.md; Python is among what the tests need (README, *Development*).
+fn python(folder: &Path, files: &[&str]) -> Output {
     let page = include_str!("../../../docs/audit.md");
     let (_, rest) = page.split_once("```python\n").unwrap();
     let (program, _) = rest.split_once("```").unwrap();
@@ -193,7 +192,7 @@ fn python(folder: &Path, files: &[&str]) -> Option<Output> {
         .arg(program)
         .args(files)
         .current_dir(folder);
-    command.output().ok()
+    command.output().unwrap()
 }
 
 #[tokio::test]
@@ -201,7 +200,7 @@ async fn a_stranger_with_ten_lines_of_python_comes_to_the_same_end() {
     let folder = TempDir::new().unwrap();
     written(folder.path(), 8, 2_048).await;
     let in_order = [NAMES[1], NAMES[2], NAMES[0]];
-    let output = python(folder.path(), &in_order).expect("python3, as scripts/test has it");
+    let output = python(folder.path(), &in_order);
     let ours = verify(folder.path(), &NAMES);
     let said = shown(&output);
     let (seq, hash) = said.lines().next().unwrap().split_once(' ').unwrap();
@@ -209,14 +208,14 @@ async fn a_stranger_with_ten_lines_of_python_comes_to_the_same_end() {
         ours.contains(&format!("last seq  {seq}\nlast hash {hash}\n")),
         "{said} {ours}"
     );
-    let later = python(folder.path(), &in_order[1..]).unwrap();
+    let later = python(folder.path(), &in_order[1..]);
     assert!(later.status.success(), "{}", shown(&later));
     change(
         &folder.path().join(NAMES[2]),
         r#""tool":"update"#,
         r#""tool":"delete"#,
     );
-    let broken = shown(&python(folder.path(), &in_order).unwrap());
+    let broken = shown(&python(folder.path(), &in_order));
     let named = verify(folder.path(), &NAMES);
     let place = named.split(": ").next().unwrap();
     assert!(

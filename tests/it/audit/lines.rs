@@ -114,7 +114,7 @@ async fn a_line_says_who_wrote_what() {
         line[name] = json!("…");
     }
     insta::assert_snapshot!(line, @r#"
-    {"v":1,"seq":1,"at":"…","event":"write","tenant":"acme","issuer":"issuer-of-tests","subject":"alice","client":null,"tool":"create_note","entity":"note","record":"…","version_before":null,"version_after":1,"outcome":"ok","status":201,"repeated":false,"may_have_written":true,"correlation_id":"…","prev":"0000000000000000000000000000000000000000000000000000000000000000","hash":"…"}
+    {"v":1,"seq":1,"at":"…","event":"write","tenant":"acme","issuer":"issuer-of-tests","subject":"alice","client":"it 1","tool":"create_note","entity":"note","record":"…","version_before":null,"version_after":1,"outcome":"ok","status":201,"repeated":false,"may_have_written":true,"correlation_id":"…","prev":"0000000000000000000000000000000000000000000000000000000000000000","hash":"…"}
     "#);
 }
 
