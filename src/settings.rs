@@ -116,6 +116,16 @@ pub enum Stage {
     Development,
 }
 
+impl Stage {
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let stages = [
+            ("production", Self::Production),
+            ("development", Self::Development),
+        ];
+        reader.text(&keys::ENVIRONMENT, |text| parse::one_of(text, &stages))
+    }
+}
+
 impl Settings {
     /// Reads and checks all settings. `is_development_secret` knows the published JWT secret of development, which
     /// production refuses.
@@ -156,11 +166,7 @@ impl Settings {
         environment: &Environment,
         is_development_secret: &dyn Fn(&str) -> bool,
     ) -> Option<Self> {
-        let stages = [
-            ("production", Stage::Production),
-            ("development", Stage::Development),
-        ];
-        let stage = reader.text(&keys::ENVIRONMENT, |text| parse::one_of(text, &stages));
+        let stage = Stage::read(reader);
         let rules = stage.unwrap_or(Stage::Production);
         let server = ServerSettings::read(reader, rules);
         let ops = OpsSettings::read(reader);
