@@ -11,6 +11,7 @@ use crate::{
     guard::BreakerState,
     mcp::Calls,
     observe::{
+        audit::Audit,
         metrics::{JwksAge, Standing},
         process::Process,
     },
@@ -58,6 +59,7 @@ impl Looks {
         let door = self.door.counts();
         let record = self.reload.borrow().clone();
         let former = self.calls.former();
+        let audit = self.calls.audit().map(Audit::counts);
         Standing {
             is_ready,
             allowed: guard.decisions.allowed,
@@ -84,6 +86,8 @@ impl Looks {
                 let seconds = u32::try_from(skew.seconds()).unwrap_or(u32::MAX);
                 f64::from(seconds)
             }),
+            audit_written: audit.map_or(0, |audit| audit.written),
+            audit_failed: audit.map_or(0, |audit| audit.failed),
             process: Process::now(),
             started_at: self.started_at,
         }

@@ -61,6 +61,10 @@ pub struct Standing {
     pub removed: u64,
     /// How far the backend's clock is from ours, where that is known.
     pub clock_skew: Option<f64>,
+    /// Lines of the audit that were written, and attempts that failed.
+    pub audit_written: u64,
+    /// See `audit_written`.
+    pub audit_failed: u64,
     /// This process.
     pub process: Process,
     /// When it started, since 1970.
@@ -85,6 +89,7 @@ pub(super) struct Families {
     problems: IntGauge,
     former: IntCounterVec,
     skew: Gauge,
+    audit: IntCounterVec,
     resident: IntGauge,
     cpu: prometheus::Counter,
     files: IntGauge,
@@ -177,6 +182,12 @@ impl Families {
                     "How far the backend's clock is ahead of ours.",
                 ),
             )?,
+            audit: counters(
+                registry,
+                "toolbridge_audit_lines_total",
+                "Lines of the audit: written; failed: attempts that found no room.",
+                &["result"],
+            )?,
             resident: gauge("process_resident_memory_bytes", "Resident memory.")?,
             cpu: kept(
                 registry,
@@ -232,6 +243,11 @@ impl Families {
         follow(&self.former.with_label_values(&["renamed"]), now.renamed);
         follow(&self.former.with_label_values(&["removed"]), now.removed);
         self.skew.set(now.clock_skew.unwrap_or(0.0));
+        follow(
+            &self.audit.with_label_values(&["written"]),
+            now.audit_written,
+        );
+        follow(&self.audit.with_label_values(&["failed"]), now.audit_failed);
         self.process(&now.process);
         self.started.set(now.started_at.as_secs_f64());
         guard
