@@ -87,7 +87,7 @@ set_up_cargo_deny() {
   rm -rf "$TARGET/tools/build"
 }
 
-# Starts `toolbridge dev` with every port free and nothing kept; sets URL, TOKEN and BACKEND once it is ready.
+# Starts `toolbridge dev` with every port free and nothing kept; sets URL, TOKEN, OPS and BACKEND once it is ready.
 start_dev() {
   WORK=$(mktemp -d)
   trap stop_sidecar EXIT
@@ -100,6 +100,7 @@ start_dev() {
   read -r -t 60 ready <&3 || not_ready "toolbridge dev did not become ready"
   URL=$(member mcp_url "$ready")
   TOKEN=$(member token "$ready")
+  OPS=$(member ops_url "$ready")
   BACKEND=$(member backend_url "$ready")
   [[ -n $URL && -n $TOKEN && -n $BACKEND ]] || die "toolbridge dev --json printed something else: $ready"
 }
