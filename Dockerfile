@@ -41,12 +41,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM scratch
 ARG VERSION=0.1.0
-ARG REVISION=unknown
 LABEL org.opencontainers.image.title="toolbridge" \
       org.opencontainers.image.description="Per-tenant MCP sidecar: a declarative tools.yaml in front of your REST backend" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.version="${VERSION}"
 COPY --from=build /image/ /
 # What has to outlive the process, such as the names of writes under way: mount a volume here. Without one, and with a
 # read-only root, the log warns that they are forgotten with the process.
