@@ -115,7 +115,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("nearest", &[]),
-    ("observe", &["outgoing"]),
+    ("observe", &["clock", "outgoing"]),
     ("outgoing", &[]),
     ("reload", &["catalogue", "mcp"]),
     ("sandbox", &["catalogue::entity", "clock", "outgoing"]),

@@ -2,14 +2,13 @@
 //! it follows. Out: bytes; or from bytes what they claim, once their hash is right. What is hashed is the line as it stands
 //! there without its last member, so that nobody has to agree on how JSON is written (docs/audit.md).
 
-use std::{
-    fmt,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+
+use crate::clock;
 
 /// No line is longer, its end included. What is longer was not written by us, and is not read to its end.
 pub(super) const LONGEST: usize = 1024 * 1024;
@@ -169,12 +168,12 @@ pub(super) fn written(
     at: Duration,
     after: Link,
 ) -> Result<(Vec<u8>, Link), serde_json::Error> {
-    let at = UNIX_EPOCH + at.min(Duration::from_secs(LAST_SECOND));
+    let at = at.min(Duration::from_secs(LAST_SECOND));
     let seq = after.seq + 1;
     let mut line = serde_json::to_vec(&Body {
         v: VERSION,
         seq,
-        at: humantime::format_rfc3339_millis(at).to_string(),
+        at: clock::written_exactly(at).to_string(),
         event,
         prev: after.hash.to_string(),
     })?;
