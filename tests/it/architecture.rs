@@ -122,7 +122,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("server", &["auth", "delivery", "observe", "telemetry"]),
     (
         "settings",
-        &["auth", "clock", "guard", "identity", "nearest", "observe"],
+        &["auth", "guard", "identity", "nearest", "observe"],
     ),
     ("shutdown", &[]),
     ("telemetry", &[]),
