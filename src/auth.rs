@@ -59,8 +59,19 @@ pub struct KeyRing<'a> {
     pub issuer: &'a str,
     /// How many there are to check tokens with.
     pub keys: usize,
-    /// How long ago they were fetched; `None` where they are not, or not yet.
-    pub age: Option<Duration>,
+    /// How old they are.
+    pub age: KeyAge,
+}
+
+/// How old keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyAge {
+    /// They are not fetched: a secret, or a file.
+    Ours,
+    /// Nobody has fetched them yet.
+    Awaited,
+    /// They were fetched so long ago.
+    Fetched(Duration),
 }
 
 impl Verifier {
@@ -101,25 +112,14 @@ impl Verifier {
         missing.map(|issuer| issuer.name.as_str()).collect()
     }
 
-    /// How old the keys of each issuer are, where they are fetched; `None` before the first fetch.
-    #[must_use]
-    pub fn key_ages(&self) -> Vec<(&str, Option<Duration>)> {
-        let age = |issuer: &'_ Issuer| issuer.keys.age();
-        self.issuers()
-            .iter()
-            .filter_map(|issuer| Some((issuer.name.as_str(), age(issuer)?)))
-            .collect()
-    }
-
     /// Whom we believe, with how many keys; none where nobody is asked for a token.
     #[must_use]
     pub fn key_rings(&self) -> Vec<KeyRing<'_>> {
-        let ring = |issuer: &'_ Issuer| (issuer.keys.count(), issuer.keys.age().flatten());
         let each = self.issuers().iter();
-        each.map(|issuer| {
-            let (keys, age) = ring(issuer);
-            let issuer = issuer.name.as_str();
-            KeyRing { issuer, keys, age }
+        each.map(|issuer| KeyRing {
+            issuer: issuer.name.as_str(),
+            keys: issuer.keys.count(),
+            age: issuer.keys.age(),
         })
         .collect()
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::standing::Looks;
 use crate::{
-    auth::{AuthError, Caller},
+    auth::{AuthError, Caller, KeyAge},
     backend::CorrelationId,
     catalogue::{Catalogue, Effect, Tool, tokens},
     clock,
@@ -88,7 +88,10 @@ impl View {
             json!({
                 "issuer": ring.issuer,
                 "keys": ring.keys,
-                "age_s": ring.age.map(|age| age.as_secs()),
+                "age_s": match ring.age {
+                    KeyAge::Ours | KeyAge::Awaited => None,
+                    KeyAge::Fetched(age) => Some(age.as_secs()),
+                },
             })
         });
         json!({ "kind": kind, "issuers": issuers.collect::<Vec<_>>() })

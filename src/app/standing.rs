@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
-    auth::Verifier,
+    auth::{KeyAge, Verifier},
     backend::ClockSkew,
     clock,
     guard::BreakerState,
@@ -94,11 +94,16 @@ impl Looks {
     }
 
     fn jwks(&self) -> Vec<JwksAge> {
-        let ages = self.verifier.key_ages().into_iter();
-        ages.map(|(issuer, age)| JwksAge {
-            issuer: issuer.to_owned(),
-            age,
-        })
-        .collect()
+        let rings = self.verifier.key_rings().into_iter();
+        let fetched = rings.filter_map(|ring| {
+            let age = match ring.age {
+                KeyAge::Ours => return None,
+                KeyAge::Awaited => None,
+                KeyAge::Fetched(age) => Some(age),
+            };
+            let issuer = ring.issuer.to_owned();
+            Some(JwksAge { issuer, age })
+        });
+        fetched.collect()
     }
 }

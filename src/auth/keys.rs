@@ -5,7 +5,6 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use jsonwebtoken::{DecodingKey, crypto::aws_lc, jwk::Jwk};
@@ -13,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::auth::{
-    Algorithm, AuthError,
+    Algorithm, AuthError, KeyAge,
     discovery::Discovery,
     fetch::{Http, check_url},
     jwks::{Jwks, Location},
@@ -208,11 +207,11 @@ impl Fetching {
 }
 
 impl Keys {
-    /// How old they are, where they are fetched at all; within, `None` before the first fetch.
-    pub(super) fn age(&self) -> Option<Option<Duration>> {
+    /// How old they are.
+    pub(super) fn age(&self) -> KeyAge {
         match self {
-            Self::Fetched(jwks) => Some(jwks.age()),
-            Self::One(_) | Self::Named(_) => None,
+            Self::Fetched(jwks) => jwks.age().map_or(KeyAge::Awaited, KeyAge::Fetched),
+            Self::One(_) | Self::Named(_) => KeyAge::Ours,
         }
     }
 
