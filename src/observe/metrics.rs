@@ -3,13 +3,10 @@
 //! has a bound, so that no caller can make it grow. Names follow the MCP semantic conventions of OpenTelemetry where
 //! there are any, written as Prometheus writes them.
 
+mod labels;
 pub mod standing;
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use prometheus::{
     Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
@@ -22,11 +19,7 @@ use super::trail::HopName;
 
 pub use standing::{JwksAge, Standing};
 
-/// Tools beyond these share the label `other`.
-const MOST_TOOLS: usize = 1_000;
-/// A histogram has 20 lines a tool.
-const MOST_TIMED_TOOLS: usize = 200;
-const OTHER: &str = "other";
+use labels::Labels;
 
 /// The buckets that the conventions advise, and finer ones below, because a call here takes a millisecond.
 const OPERATION_SECONDS: [f64; 17] = [
@@ -78,7 +71,7 @@ pub struct Metrics {
     look_ups: HistogramVec,
     spans: SpanCounts,
     standing: standing::Families,
-    tools: Mutex<Tools>,
+    tools: Labels,
 }
 
 /// An open stream.
@@ -105,13 +98,6 @@ impl SpanCounts {
     pub fn dropped(&self, spans: u64) {
         self.0.with_label_values(&["dropped"]).inc_by(spans);
     }
-}
-
-/// The labels that were given to tools.
-#[derive(Debug, Default)]
-struct Tools {
-    counted: BTreeSet<String>,
-    timed: BTreeSet<String>,
 }
 
 impl Default for Metrics {
@@ -212,7 +198,7 @@ impl Metrics {
                 &["result"],
             )?),
             standing: standing::Families::new(&registry)?,
-            tools: Mutex::default(),
+            tools: Labels::default(),
             registry,
         };
         metrics.begin();
@@ -250,7 +236,7 @@ impl Metrics {
     pub fn call_ended(&self, record: &CallRecord) {
         self.running.dec();
         let code = record.ending.as_str();
-        let (counted, timed) = self.labels(&record.tool);
+        let (counted, timed) = self.tools.labels(&record.tool);
         self.calls.with_label_values(&[counted, code]).inc();
         let error = match record.ending {
             Ending::Ok => "",
@@ -375,41 +361,11 @@ impl Metrics {
         operations.observe(took.as_secs_f64());
     }
 
-    /// The labels of this tool in counters and in histograms.
-    fn labels<'a>(&self, tool: &'a str) -> (&'a str, &'a str) {
-        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = Tools::label(&mut tools.counted, tool, MOST_TOOLS);
-        let timed = Tools::label(&mut tools.timed, tool, MOST_TIMED_TOOLS);
-        (counted, timed)
-    }
-
     /// Tools that the catalogue has no longer leave their labels free.
     fn forget_tools(&self, named: &HashSet<String>) {
-        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = |known: &mut BTreeSet<String>| {
-            let gone: Vec<_> = known
-                .difference(&named.iter().cloned().collect())
-                .cloned()
-                .collect();
-            known.retain(|tool| named.contains(tool));
-            gone
-        };
-        let (counted, timed) = (gone(&mut tools.counted), gone(&mut tools.timed));
-        forget(&self.calls, "tool", &counted);
-        forget(&self.operations, "gen_ai_tool_name", &timed);
-    }
-}
-
-impl Tools {
-    fn label<'a>(known: &mut BTreeSet<String>, tool: &'a str, most: usize) -> &'a str {
-        if known.contains(tool) {
-            return tool;
-        }
-        if known.len() >= most {
-            return OTHER;
-        }
-        known.insert(tool.to_owned());
-        tool
+        let gone = self.tools.keep(named);
+        forget(&self.calls, "tool", &gone);
+        forget(&self.operations, "gen_ai_tool_name", &gone);
     }
 }
 

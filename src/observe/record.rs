@@ -37,13 +37,14 @@ impl Caller {
 }
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// With a result.
     Ok,
     /// With this error code of design §8.
     Failed(&'static str),
     /// Nobody waited for it any more, so it was given up.
+    #[default]
     Cancelled,
 }
 
@@ -60,7 +61,7 @@ impl Ending {
 }
 
 /// One call, whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CallRecord {
     /// The tool's name today.
     pub tool: String,

@@ -7,9 +7,8 @@ use crate::{
     backend::{CorrelationId, Errand},
     catalogue::{Effect, Tool},
     observe::{
-        CallRecord, Ending, HopName, Observer, Told, Trail,
+        CallRecord, Ending, HopName, Observer, Told,
         record::{Caller, milliseconds},
-        trail::Marks,
     },
 };
 
@@ -56,24 +55,18 @@ impl<'a> Line<'a> {
         Self {
             record: CallRecord {
                 tool: tool.to_owned(),
-                alias: None,
                 is_write,
                 caller: Some(Caller {
                     issuer: caller.issuer().to_owned(),
                     subject: caller.subject().to_owned(),
                 }),
-                tenant: None,
                 correlation: correlation.to_string(),
                 trace: errand.trace.map(Told::call),
                 parent: seen.parent,
                 client: seen.client.clone(),
                 protocol: seen.protocol.clone(),
                 began_at: calls.now().saturating_sub(errand.trail.elapsed()),
-                took: std::time::Duration::ZERO,
-                marks: Marks::default(),
-                ending: Ending::Cancelled,
-                is_repeated: false,
-                cause: None,
+                ..CallRecord::default()
             },
             errand,
             observer,
@@ -99,14 +92,14 @@ impl<'a> Line<'a> {
 
     fn tell(&mut self, ending: Ending, status: Option<u16>) {
         self.is_told = true;
-        let record = &mut self.record;
-        let trail: &Trail = &self.errand.trail;
+        let trail = &self.errand.trail;
+        let mut record = std::mem::take(&mut self.record);
         record.ending = ending;
         record.took = trail.elapsed();
         record.marks = trail.marks();
         record.marks.status = status.or(record.marks.status);
-        log(record, self.observer);
-        self.observer.call_ended(record.clone());
+        log(&record, self.observer);
+        self.observer.call_ended(record);
     }
 }
 
