@@ -4,6 +4,7 @@
 pub mod stdio;
 
 mod console;
+mod operations;
 mod parts;
 mod readiness;
 mod scopes;
@@ -36,13 +37,10 @@ use crate::{
     server::{
         self, Answer, Open,
         connection::{Door, Limits},
-        console::Console,
         gate::Gate,
         health::{self, Checks},
         leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
-        operations::Operations,
-        ops_door::OpsDoor,
         public::{McpAnswer, Public, TooOften},
     },
     settings::{AuthSettings, CatalogueSource, Settings},
@@ -55,7 +53,6 @@ pub use parts::catalogue;
 use readiness::{Need, Readiness, address_of};
 use scopes::CatalogueScopes;
 use spans::Sending;
-use standing::Looks;
 
 /// After the calls are done, their last bytes may take this long to leave.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -335,44 +332,6 @@ impl App {
         self.core.calls.audit_ends().await;
         ops.abort();
         finished
-    }
-
-    /// What answers on the operations port.
-    fn operations(&self, checks: Checks) -> Answer {
-        let looks = Looks {
-            checks: Arc::clone(&checks),
-            verifier: Arc::clone(&self.core.verifier),
-            calls: Arc::clone(&self.core.calls),
-            clock_skew: Arc::clone(&self.core.clock_skew),
-            door: Arc::clone(&self.door),
-            reload: self.core.reload.record(),
-            started_at: clock::unix_now(),
-        };
-        // What the page asks for every second opens a connection to the backend no oftener than probes do.
-        let checks_of_page = health::seldom(Arc::clone(&checks), PUBLIC_LOOKS);
-        let view = console::View::new(looks.clone().checking(checks_of_page), self.address());
-        let ops_token = self.settings.ops_token.clone();
-        let operations = Arc::new(Operations {
-            checks,
-            door: OpsDoor::new(self.ops.addr, ops_token),
-            console: Console {
-                insight: Arc::new(view),
-                max_request_bytes: self.settings.server.max_request_bytes,
-            },
-            metrics: looks.metrics(),
-            log: self.log.clone(),
-        });
-        Arc::new(move |request| {
-            let operations = Arc::clone(&operations);
-            Box::pin(async move { operations.answer(request).await })
-        })
-    }
-
-    /// Where clients find MCP.
-    fn address(&self) -> String {
-        let public = self.settings.server.public_url.as_ref();
-        let public = public.map(|url| format!("{}/mcp", url.as_str().trim_end_matches('/')));
-        public.unwrap_or_else(|| self.mcp_url())
     }
 
     /// What answers on the public port.
