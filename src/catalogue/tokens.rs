@@ -12,8 +12,8 @@ pub fn count(text: &str) -> usize {
         .len()
 }
 
-/// Tokens of each text. The tables of the tokenizer, tens of megabytes, are let go of again: a sidecar counts once and runs
-/// for months.
+/// Tokens of each text, by a tokenizer that is dropped again: a sidecar counts once and runs for months. Its tables are tens
+/// of megabytes, which the allocator may keep for what comes later.
 #[must_use]
 pub fn count_each(texts: &[String]) -> Vec<usize> {
     let Ok(tokenizer) = tiktoken_rs::o200k_base() else {

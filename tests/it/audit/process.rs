@@ -26,6 +26,12 @@ async fn creates(person: &Person, title: &str) -> crate::harness::Ended {
     person.calls("create_note", note).await
 }
 
+/// A note is made; its uid.
+async fn creates_one(alice: &Person, title: &str) -> String {
+    let made = creates(alice, title).await.good();
+    made["uid"].as_str().unwrap().to_owned()
+}
+
 /// The uids that lines of the audit name as written.
 fn audited_uids(folder: &Path) -> Vec<String> {
     let paths = files(folder);
@@ -172,12 +178,7 @@ async fn while_the_disk_is_full_no_write_is_sent_and_none_goes_without_a_line() 
     // All but the last one, of which the disk was full, have whole lines.
     assert_eq!(verified(folder.path()).lines, made.len() as u64 - 1);
     finds_room(&served).await;
-    made.push(
-        creates(&alice, "again").await.good()["uid"]
-            .as_str()
-            .unwrap()
-            .to_owned(),
-    );
+    made.push(creates_one(&alice, "again").await);
     served.says("the audit is written again").await;
     assert_eq!(readiness(&served).await, "audit: ok");
     assert_eq!(served.stops().await, Some(0));
@@ -194,19 +195,13 @@ async fn where_writes_go_on_their_lines_wait_for_room() {
     let alice = alice(&served);
     let mut made = Vec::new();
     for number in 0..30 {
-        let ended = creates(&alice, &format!("{number}")).await.good();
-        made.push(ended["uid"].as_str().unwrap().to_owned());
+        made.push(creates_one(&alice, &format!("{number}")).await);
     }
     served.says("the audit cannot be written").await;
     assert!(readiness(&served).await.contains("writes go on"));
     assert!(lines(&file(folder.path())).len() < 30);
     finds_room(&served).await;
-    made.push(
-        creates(&alice, "again").await.good()["uid"]
-            .as_str()
-            .unwrap()
-            .to_owned(),
-    );
+    made.push(creates_one(&alice, "again").await);
     assert_eq!(readiness(&served).await, "audit: ok");
     assert_eq!(served.stops().await, Some(0));
     verified(folder.path());
