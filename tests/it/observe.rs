@@ -225,6 +225,33 @@ async fn the_line_of_a_call_says_what_an_operator_asks() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_say_its_name_is_known_by_its_agent_alone() {
+    let backend = FakeBackend::start();
+    let mut served = Setup::before(&backend).serves(&[]).await;
+    let person = Person::at(&served.url)
+        .with_token(&crate::harness::token_for("alice"))
+        .with("mcp-protocol-version", "2026-07-28")
+        .with("mcp-method", "tools/call")
+        .with("mcp-name", "list_notes");
+    let mut message = crate::harness::person::modern(
+        "tools/call",
+        json!({ "name": "list_notes", "arguments": {} }),
+    );
+    let meta = message["params"]["_meta"].as_object_mut().unwrap();
+    meta.remove("io.modelcontextprotocol/clientInfo").unwrap();
+    for (agent, client) in [(Some("curl/8.1"), json!("curl/8.1")), (None, json!(null))] {
+        let person = match agent {
+            Some(agent) => person.with("user-agent", agent),
+            None => person.without("user-agent"),
+        };
+        person.posts(&message).await.result();
+        let line = served.says("tool call").await;
+        assert_eq!(line["client"], client, "{line}");
+    }
+    served.stops().await;
+}
+
+#[tokio::test]
 async fn the_log_can_be_turned_up_and_down_while_it_runs_but_not_by_a_page() {
     let backend = FakeBackend::start();
     let mut served = Setup::before(&backend).serves(&[]).await;

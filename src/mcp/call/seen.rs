@@ -4,6 +4,7 @@
 use http::{header::USER_AGENT, request::Parts};
 use rmcp::{RoleServer, service::RequestContext};
 
+use super::super::is_modern;
 use crate::{
     backend::{CorrelationId, Errand},
     observe::{Arrival, Told, TraceContext, Traces, Trail, traceparent::TRACEPARENT},
@@ -34,10 +35,13 @@ impl Seen {
         let header = |name| parts.and_then(|parts| parts.headers.get(name)?.to_str().ok());
         let in_meta = context.meta.get(TRACEPARENT);
         let in_meta = in_meta.and_then(|text| TraceContext::parse(text.as_str()?));
-        let info = context.client_info();
-        let named = info
-            .as_ref()
-            .map(|it| format!("{} {}", short(&it.name), short(&it.version)));
+        // Without a handshake rmcp would name itself where the client says nothing.
+        let info = if is_modern(context) {
+            context.meta.client_info()
+        } else {
+            context.client_info()
+        };
+        let named = info.map(|it| format!("{} {}", short(&it.name), short(&it.version)));
         Self {
             arrival: parts.and_then(|parts| parts.extensions.get().cloned()),
             client: named.or_else(|| header(USER_AGENT).map(short)),
