@@ -29,6 +29,7 @@ pub mod server;
 // What all of them stand on.
 pub mod clock;
 pub mod delivery;
+pub mod json_text;
 pub mod nearest;
 pub mod observe;
 pub mod outgoing;

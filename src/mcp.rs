@@ -394,7 +394,13 @@ fn is_modern(context: &RequestContext<RoleServer>) -> bool {
 
 fn result_of(outcome: Outcome) -> CallToolResult {
     match outcome {
-        Outcome::Success(value) => CallToolResult::structured(value),
+        Outcome::Success(text) => {
+            let mut result = CallToolResult::structured(text.value());
+            // As the backend wrote it, where numbers would lose digits on the way through a value.
+            let said = String::from_utf8_lossy(text.as_bytes());
+            result.content = vec![ContentBlock::text(said)];
+            result
+        }
         Outcome::Failure(failure) => {
             let text = ContentBlock::text(failure.message.clone());
             let mut result = CallToolResult::error(vec![text]);

@@ -167,7 +167,7 @@ impl View {
         // Whoever closes the page gives up a read, as every client that goes away does.
         let _gives_up = gone.clone().drop_guard();
         let (outcome, result) = match calls.run(incoming, gone).await {
-            Ok(Outcome::Success(value)) => ("ok", value),
+            Ok(Outcome::Success(text)) => ("ok", text.value()),
             Ok(Outcome::Failure(failure)) => (failure.code.as_str(), failure.structured()),
             Err(NoOutcome::UnknownTool) => return Err(NotTried::UnknownTool),
             Err(NoOutcome::ClientGone | NoOutcome::Lost) => return Err(NotTried::Lost),

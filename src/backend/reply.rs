@@ -1,18 +1,19 @@
 //! The answer to a successful call. In: a status and a body that may be anything. Out: JSON, or nothing, or what is
 //! wrong with it. The body is bounded, never unpacked, and never printed.
 
-use std::fmt;
-
+use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use reqwest::Response;
-use serde_json::Value;
 
 use super::{
     correlation::CorrelationId,
     error::{BackendError, BodyProblem, Stage},
     wire::Wire,
 };
-use crate::outgoing::{self, ReadError};
+use crate::{
+    json_text::{JsonText, NotJson},
+    outgoing::{self, ReadError},
+};
 
 /// What the backend answered to a call that succeeded.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,21 +27,12 @@ pub struct Reply {
 }
 
 /// The body of a reply. Its `Debug` says which kind it is and no more.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ReplyBody {
     /// None: `204`, or a body of white space.
     Empty,
-    /// A JSON value, keys in the backend's order.
-    Json(Value),
-}
-
-impl fmt::Debug for ReplyBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Json(_) => "Json(redacted)",
-        })
-    }
+    /// A JSON value as the backend wrote it.
+    Json(JsonText),
 }
 
 /// Reads the body of a success.
@@ -62,7 +54,7 @@ pub(super) async fn body(
     match outgoing::read_at_most(answer, limit).await {
         Ok(bytes) => {
             wire.errand.trail.received(bytes.len());
-            parse(&bytes).map_err(unreadable)
+            parse(bytes.into()).map_err(unreadable)
         }
         Err(ReadError::TooLarge { limit }) => Err(BackendError::TooLarge { stage, limit }),
         Err(ReadError::Broken(error)) if error.is_timeout() => Err(wire.failure(stage, error)),
@@ -78,16 +70,15 @@ fn is_encoded(answer: &Response) -> bool {
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// JSON may be nested 127 levels deep, which is the reader's own limit.
-fn parse(bytes: &[u8]) -> Result<ReplyBody, BodyProblem> {
-    let text = std::str::from_utf8(bytes).map_err(|_| BodyProblem::NotUtf8)?;
-    if text.trim_ascii().is_empty() {
+fn parse(bytes: Bytes) -> Result<ReplyBody, BodyProblem> {
+    if bytes.trim_ascii().is_empty() {
         return Ok(ReplyBody::Empty);
     }
-    match serde_json::from_str(text) {
-        Ok(value) => Ok(ReplyBody::Json(value)),
-        Err(error) if error.is_eof() => Err(BodyProblem::CutShort),
-        Err(_) => Err(BodyProblem::NotJson),
+    match JsonText::read(bytes) {
+        Ok(text) => Ok(ReplyBody::Json(text)),
+        Err(NotJson::NotUtf8) => Err(BodyProblem::NotUtf8),
+        Err(NotJson::CutShort) => Err(BodyProblem::CutShort),
+        Err(NotJson::Other) => Err(BodyProblem::NotJson),
     }
 }
 
@@ -95,13 +86,19 @@ fn parse(bytes: &[u8]) -> Result<ReplyBody, BodyProblem> {
 mod tests {
     use serde_json::json;
 
-    use super::{BodyProblem, ReplyBody, parse};
+    use bytes::Bytes;
+
+    use super::{BodyProblem, JsonText, ReplyBody};
+
+    fn parse(bytes: &[u8]) -> Result<ReplyBody, BodyProblem> {
+        super::parse(Bytes::copy_from_slice(bytes))
+    }
 
     #[test]
     fn a_body_is_json_or_nothing() {
         assert_eq!(
             parse(b"{\"a\":1}\n"),
-            Ok(ReplyBody::Json(json!({ "a": 1 })))
+            Ok(ReplyBody::Json(JsonText::of(&json!({ "a": 1 }))))
         );
         assert_eq!(parse(b""), Ok(ReplyBody::Empty));
         assert_eq!(parse(b" \r\n"), Ok(ReplyBody::Empty));
@@ -122,6 +119,6 @@ mod tests {
     #[test]
     fn debug_shows_no_body() {
         let shown = format!("{:?}", parse(b"{\"canary\":\"canary\"}"));
-        assert_eq!(shown, "Ok(Json(redacted))");
+        assert_eq!(shown, "Ok(Json(JsonText(redacted)))");
     }
 }

@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         }
         wire.errand.trail.session(SessionUse::Opened);
         let answer = match reply::body(wire, stage, answer).await? {
-            ReplyBody::Json(answer) => answer,
+            ReplyBody::Json(answer) => answer.value(),
             ReplyBody::Empty => Value::Null,
         };
         // First, so that a session whose headers are unusable is closed as well.

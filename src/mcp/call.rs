@@ -423,8 +423,8 @@ impl Calls {
                 }
                 Beginning::Made(reply) => {
                     line.record.is_repeated = true;
-                    let value = present::result(tool, reply.body)?;
-                    return Ok(Told::alone(Outcome::Success(value)));
+                    let text = present::result(tool, reply.body)?;
+                    return Ok(Told::alone(Outcome::Success(text)));
                 }
             }
         }
@@ -443,8 +443,8 @@ impl Calls {
             }
         })?;
         let _hop = errand.trail.hop(HopName::Present);
-        let value = present::result(tool, reply.body)?;
-        Ok(Told::alone(Outcome::Success(value)))
+        let text = present::result(tool, reply.body)?;
+        Ok(Told::alone(Outcome::Success(text)))
     }
 
     /// The backend's reply; once more with a renewed token where it refused the first.

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::identity::Organization;
+use crate::{identity::Organization, json_text::JsonText};
 
 /// The end of a call.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// The result, in the shape the tool's output schema declares.
-    Success(Value),
+    /// The result, in the shape the tool's output schema declares: always an object.
+    Success(JsonText),
     /// What went wrong.
     Failure(Failure),
 }

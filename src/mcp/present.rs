@@ -5,10 +5,9 @@
 mod guarded;
 pub(super) mod identity;
 mod refused;
+mod shape;
 
 use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use super::{
     call::CallError,
@@ -18,56 +17,20 @@ use super::{
 use crate::{
     backend::{BackendError, CorrelationId, Limited, ReplyBody, Stage},
     catalogue::{ArgumentErrors, Effect, ResultShape, Tool},
+    json_text::JsonText,
 };
 
 /// The result in the shape the tool declares.
-pub(super) fn result(tool: &Tool, body: ReplyBody) -> Result<Value, CallError> {
-    let value = match body {
-        ReplyBody::Json(value) => value,
-        ReplyBody::Empty => Value::Object(Map::new()),
+pub(super) fn result(tool: &Tool, body: ReplyBody) -> Result<JsonText, CallError> {
+    let text = match body {
+        ReplyBody::Json(text) => text,
+        ReplyBody::Empty => JsonText::of(&serde_json::json!({})),
     };
     match tool.result {
-        ResultShape::Any if value.is_object() => Ok(value),
-        ResultShape::Any => Ok(object([("result", value)])),
-        ResultShape::Item => item(value).ok_or(CallError::Misshapen("record")),
-        ResultShape::List => list(value).ok_or(CallError::Misshapen("page of records")),
+        ResultShape::Any => Ok(shape::any(text)),
+        ResultShape::Item => shape::item(&text).ok_or(CallError::Misshapen("record")),
+        ResultShape::List => shape::list(&text).ok_or(CallError::Misshapen("page of records")),
     }
-}
-
-/// Always the same five keys, as the original shows them (contract §7.5): absent ones are null, others are dropped.
-fn item(value: Value) -> Option<Value> {
-    let Value::Object(mut fields) = value else {
-        return None;
-    };
-    let mut take = |name: &str| fields.swap_remove(name).unwrap_or(Value::Null);
-    let (uid, version) = (take("uid"), take("version"));
-    (uid.is_string() && version.is_number()).then_some(())?;
-    Some(object([
-        ("uid", uid),
-        ("version", version),
-        ("updatedAt", take("updatedAt")),
-        ("deletedAt", take("deletedAt")),
-        ("payload", take("payload")),
-    ]))
-}
-
-fn list(value: Value) -> Option<Value> {
-    let Value::Object(mut fields) = value else {
-        return None;
-    };
-    let Some(Value::Array(items)) = fields.swap_remove("items") else {
-        return None;
-    };
-    let items: Vec<Value> = items.into_iter().map(item).collect::<Option<_>>()?;
-    let cursor = fields.swap_remove("nextCursor").unwrap_or(Value::Null);
-    let items = Value::Array(items);
-    Some(object([("items", items), ("nextCursor", cursor)]))
-}
-
-/// The values themselves; `json!` would copy each of them, and here they are whole answers.
-fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
-    let members = members.map(|(name, value)| (name.to_owned(), value));
-    Value::Object(members.into_iter().collect())
 }
 
 /// A failure in words and fields.

@@ -16,6 +16,7 @@ use crate::{
     backend::CorrelationId,
     catalogue::Catalogue,
     identity::{Identities, IdentityError},
+    json_text::JsonText,
 };
 
 /// Chooses an organization.
@@ -78,7 +79,7 @@ impl WorkspaceTool {
             Self::Current => current(identities, caller, arguments).await,
         };
         let (outcome, ending, cause) = match result {
-            Ok(value) => (Outcome::Success(value), "ok", None),
+            Ok(value) => (Outcome::Success(JsonText::of(&value)), "ok", None),
             Err(failed) => {
                 let (failure, cause) = failed.told(correlation);
                 let ending = failure.code.as_str();

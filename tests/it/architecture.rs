@@ -34,7 +34,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("auth", &["outgoing"]),
     (
         "backend",
-        &["catalogue", "guard", "identity", "observe", "outgoing"],
+        &[
+            "catalogue",
+            "guard",
+            "identity",
+            "json_text",
+            "observe",
+            "outgoing",
+        ],
     ),
     ("catalogue", &["nearest"]),
     ("child", &["outgoing", "shutdown"]),
@@ -102,6 +109,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("guard", &["auth", "identity"]),
     ("identity", &["auth", "observe", "outgoing"]),
     ("isolation", &["catalogue", "outgoing"]),
+    ("json_text", &[]),
     (
         "mcp",
         &[
@@ -111,6 +119,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "delivery",
             "guard",
             "identity",
+            "json_text",
             "observe",
         ],
     ),

@@ -10,7 +10,7 @@ use super::{
     fake::{Answer, Fake},
     reading, settings, writing,
 };
-use crate::catalogue::Plan;
+use crate::{catalogue::Plan, json_text::JsonText};
 
 const OPEN: &str = "POST /v1/sync/sessions";
 const LIST: &str = "GET /v1/notes?limit=5";
@@ -26,7 +26,10 @@ async fn a_call_opens_a_session_and_sends_one_request() {
         .await
         .unwrap();
     assert_eq!(reply.status, 200);
-    assert_eq!(reply.body, ReplyBody::Json(json!({ "ok": true })));
+    assert_eq!(
+        reply.body,
+        ReplyBody::Json(JsonText::of(&json!({ "ok": true })))
+    );
     assert_eq!(reply.correlation_id, correlation);
 
     let seen = fake.finish();

@@ -138,12 +138,12 @@ impl Audited<'_> {
         entry.repeated = end.is_repeated;
         entry.status = end.status.filter(|_| !end.is_repeated);
         match end.outcome {
-            Outcome::Success(value) => {
-                let text = |name| Some(value.get(name)?.as_str()?.to_owned());
+            Outcome::Success(text) => {
+                let made: Made = serde_json::from_slice(text.as_bytes()).unwrap_or_default();
                 // A record that has no uid of ours is known by the backend's.
-                let uid = text("uid").filter(|uid| Uuid::try_parse(uid).is_ok());
-                entry.record = uid.or(entry.record);
-                entry.version_after = value.get("version").and_then(Value::as_u64);
+                let uid = made.uid.as_str().filter(|uid| Uuid::try_parse(uid).is_ok());
+                entry.record = uid.map(str::to_owned).or(entry.record);
+                entry.version_after = made.version.as_u64();
             }
             Outcome::Failure(failure) => {
                 entry.outcome = failure.code.as_str();
@@ -160,6 +160,14 @@ impl Audited<'_> {
         }
         self.audit.write(entry).await;
     }
+}
+
+/// What a result says of the record it is about, if it is about one.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Made {
+    uid: Value,
+    version: Value,
 }
 
 /// The backend's own version, where it refused another one.

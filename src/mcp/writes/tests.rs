@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::json_text::JsonText;
 
 const NOW: Duration = Duration::from_secs(1_000);
 
@@ -30,12 +31,12 @@ fn digest(number: u8) -> WriteDigest {
 }
 
 fn done(number: u64) -> Outcome {
-    Outcome::Success(json!({ "number": number }))
+    Outcome::Success(JsonText::of(&json!({ "number": number })))
 }
 
 fn value(outcome: Outcome) -> Value {
     match outcome {
-        Outcome::Success(value) => value,
+        Outcome::Success(text) => text.value(),
         Outcome::Failure(failure) => panic!("{failure:?}"),
     }
 }
@@ -236,7 +237,7 @@ fn a_flood_of_one_person_does_not_make_others_forget() {
 #[tokio::test]
 async fn answers_that_there_is_no_room_for_leave_their_writes_in_doubt() {
     let writes = writes();
-    let large = Outcome::Success(json!({ "text": "x".repeat(1024 * 1024) }));
+    let large = Outcome::Success(JsonText::of(&json!({ "text": "x".repeat(1024 * 1024) })));
     for number in 0..8 {
         drop(first(writes.begin(digest(number))).ends(&large, Fate::Done));
     }
