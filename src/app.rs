@@ -358,6 +358,7 @@ impl App {
                 },
                 ids: Arc::clone(&self.connection_ids),
                 max_request_bytes: server.max_request_bytes,
+                fast_path: server.fast_path,
                 streams: self.streams.clone(),
                 lists: Lists {
                     changes: self.core.calls.changes(),

@@ -87,6 +87,13 @@ impl JsonText {
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 
+    /// How long the text is as the inside of a JSON string.
+    #[must_use]
+    pub fn escaped_length(&self) -> usize {
+        let escaped = self.0.iter().filter(|byte| matches!(byte, b'"' | b'\\'));
+        self.0.len() + escaped.count()
+    }
+
     /// Writes the text as the inside of a JSON string: no text of ours has anything to escape but quotes and backslashes.
     pub fn escape_into(&self, out: &mut Vec<u8>) {
         let mut rest = self.as_bytes();
@@ -239,6 +246,7 @@ mod tests {
             let mut escaped = b"\"".to_vec();
             JsonText::of(&value).escape_into(&mut escaped);
             escaped.push(b'"');
+            prop_assert_eq!(escaped.len(), JsonText::of(&value).escaped_length() + 2);
             prop_assert_eq!(escaped, serde_json::to_vec(&compact).unwrap());
         }
 

@@ -16,6 +16,7 @@ mod body;
 mod choosing;
 mod connections;
 mod envelope;
+mod fast_path;
 mod last_message;
 mod limit;
 mod listing;
@@ -29,6 +30,7 @@ mod response;
 mod seal;
 mod write_name;
 mod writes;
+mod written;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -44,8 +46,8 @@ use rmcp::{
         CompleteRequestParams, CompleteResult, ContentBlock, CustomRequest, CustomResult,
         DiscoverResult, ErrorCode, ListPromptsRequestMethod, ListPromptsResult,
         ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, MetaObject,
-        PaginatedRequestParams, ProtocolVersion, ServerConfig, SubscriptionFilter, Tool,
+        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ProtocolVersion, ServerConfig, SubscriptionFilter, Tool,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -55,9 +57,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     auth::Caller,
     catalogue::{Called, Dialect, dialect},
+    observe::traceparent::TRACEPARENT,
 };
 
 pub use call::{CallParts, Calls, Incoming, NoOutcome, Seen};
+pub use fast_path::{PlainCall, ReadyCall};
 pub use limit::Limit;
 pub use outcome::Outcome;
 pub use prepared::ListQuestion;
@@ -69,9 +73,11 @@ pub use sse::{SseLimits, SseService, SseSettings};
 pub use stdio::{NoCaller, StdioService, WhoSends};
 pub use writes::{CannotKeep, Journal, WriteRules, Writes};
 
+use call::Sight;
 use choosing::{Brought, Reply};
 use listing::Era;
 use progress::Heartbeat;
+use workspace::WorkspaceTool;
 
 /// How long a client may keep the tool list or the server's description, in milliseconds.
 const TTL_MS: u64 = 60_000;
@@ -92,6 +98,11 @@ const OURS: [&str; 5] = [
 pub trait HandlesMcp: ServerHandler + Clone {
     /// The JSON of the result of `tools/list`, where it is at hand; else rmcp asks for it.
     fn prepared_list(&self, _question: &ListQuestion<'_>) -> Option<Bytes> {
+        None
+    }
+
+    /// The same call, ready to run without rmcp; `None`, where it has to be rmcp's.
+    fn ready(&self, _call: PlainCall<'_>) -> Option<ReadyCall> {
         None
     }
 }
@@ -166,6 +177,47 @@ impl HandlesMcp for Handler {
         self.shared.answered("tools/list", begun);
         Some(page)
     }
+
+    fn ready(&self, call: PlainCall<'_>) -> Option<ReadyCall> {
+        let calls = &self.shared.calls;
+        let published = calls.published();
+        // A choice between organizations may have to be asked for, and has tools of its own.
+        let may_ask = calls.identities().offers_selection();
+        if may_ask
+            && (question::shows_forms(Some(call.capabilities))
+                || WorkspaceTool::named(&call.tool).is_some())
+        {
+            return None;
+        }
+        let tool = published.catalogue.called(&call.tool)?.tool();
+        let name = tool.map_or(&*call.tool, |tool| tool.name.as_str());
+        if call.era == Era::Modern && published.listing.repeats_arguments(name) {
+            return None;
+        }
+        let headers = &call.parts.headers;
+        let sight = Sight {
+            parts: Some(call.parts),
+            traceparent: call.said.traceparent.as_ref(),
+            client: call.client,
+            protocol: Some(call.protocol),
+        };
+        let incoming = Incoming {
+            catalogue: Arc::clone(&published.catalogue),
+            caller: call.caller.clone(),
+            limit: Limit::of(Some(headers), call.said.timeout.as_ref()).ok()?,
+            write_name: write_name::of(Some(headers), call.said.write_name.as_ref()).ok()?,
+            delivery: call.parts.extensions.get().cloned(),
+            seen: Seen::of(sight),
+            tool: call.tool.into_owned(),
+            arguments: call.arguments,
+        };
+        Some(ReadyCall {
+            calls: Arc::clone(calls),
+            published,
+            incoming,
+            era: call.era,
+        })
+    }
 }
 
 impl ServerHandler for Handler {
@@ -192,11 +244,7 @@ impl ServerHandler for Handler {
     ) -> Result<ListToolsResult, ErrorData> {
         let begun = Instant::now();
         let caller = caller_of(&context)?;
-        let era = if is_modern(&context) {
-            Era::Modern
-        } else {
-            Era::Legacy
-        };
+        let era = era_of(&context);
         let cursor = request.and_then(|request| request.cursor);
         let published = self.shared.calls.published();
         let dialect = dialect_of(&context);
@@ -221,7 +269,8 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let published = self.shared.calls.published();
-        let meta = introduction(&published, &context);
+        let meta = published.answers.introduction(era_of(&context));
+        let headers = context.extensions.get::<Parts>().map(|it| &it.headers);
         let begun = Instant::now();
         let name = request.name.clone();
         if let Some(nobody) = extension::<NoCaller>(&context) {
@@ -234,10 +283,10 @@ impl ServerHandler for Handler {
             caller: caller_of(&context)?,
             tool: request.name.into_owned(),
             arguments: request.arguments.unwrap_or_default(),
-            limit: Limit::of(&context)?,
-            write_name: write_name::of(&context)?,
+            limit: Limit::of(headers, context.meta.get(limit::META))?,
+            write_name: write_name::of(headers, context.meta.get(write_name::META))?,
             delivery: extension(&context),
-            seen: Seen::of(&context),
+            seen: seen_of(&context),
         };
         let brought = Brought {
             state: request.request_state,
@@ -263,9 +312,7 @@ impl ServerHandler for Handler {
                 let message = format!("unknown tool: {name}");
                 Err(ErrorData::invalid_params(message, None))
             }
-            Err(NoOutcome::ClientGone | NoOutcome::Lost) => {
-                Err(ErrorData::internal_error("the call was abandoned", None))
-            }
+            Err(NoOutcome::ClientGone | NoOutcome::Lost) => Err(abandoned()),
         }
     }
 
@@ -350,13 +397,34 @@ impl ServerHandler for Handler {
     }
 }
 
-/// Who answers, on every result of a revision that has no handshake to say it in (protocol page A.7).
-fn introduction(published: &Published, context: &RequestContext<RoleServer>) -> Option<MetaObject> {
-    is_modern(context).then_some(())?;
-    let server = serde_json::to_value(&published.description.server_info).ok()?;
-    let mut meta = MetaObject::default();
-    meta.insert(SERVER_INFO.to_owned(), server);
-    Some(meta)
+fn abandoned() -> ErrorData {
+    ErrorData::internal_error("the call was abandoned", None)
+}
+
+fn era_of(context: &RequestContext<RoleServer>) -> Era {
+    if is_modern(context) {
+        Era::Modern
+    } else {
+        Era::Legacy
+    }
+}
+
+/// What is only looked at of this call.
+fn seen_of(context: &RequestContext<RoleServer>) -> Seen {
+    // Without a handshake rmcp would name itself where the client says nothing.
+    let info = if is_modern(context) {
+        context.meta.client_info()
+    } else {
+        context.client_info()
+    };
+    let client = info.as_ref();
+    let protocol = context.protocol_version();
+    Seen::of(Sight {
+        parts: context.extensions.get::<Parts>(),
+        traceparent: context.meta.get(TRACEPARENT),
+        client: client.map(|it| (it.name.as_str(), it.version.as_str())),
+        protocol: protocol.as_ref().map(ProtocolVersion::as_str),
+    })
 }
 
 /// Who sent the HTTP request this message came in; the server puts it there after it has verified the token.

@@ -47,6 +47,7 @@ use line::Line;
 use writing::{Beginning, digest, joined};
 
 pub use seen::Seen;
+pub(super) use seen::Sight;
 
 /// A call as it arrives: who, what, with which arguments.
 #[derive(Clone)]

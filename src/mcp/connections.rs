@@ -4,6 +4,7 @@
 //! person who made it, and to nobody else.
 
 mod batch;
+mod direct;
 mod events;
 mod exchange;
 mod find;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     HandlesMcp,
     envelope::{Envelope, Malformed},
+    fast_path,
     outcome::{Code, Failure, Outcome},
     prepared, present,
     response::{self, Answer, INTERNAL, INVALID_PARAMS, INVALID_REQUEST},
@@ -68,6 +70,7 @@ pub(super) struct Connections<H: HandlesMcp> {
     ids: Arc<ConnectionIds>,
     live: Arc<Live>,
     rules: ConnectionRules,
+    fast_path: bool,
     /// Ends all streams.
     streams: CancellationToken,
     lists: Lists,
@@ -83,6 +86,7 @@ impl<H: HandlesMcp> Connections<H> {
             ids: Arc::clone(&settings.ids),
             live: Live::new(settings.connections),
             rules: settings.connections,
+            fast_path: settings.fast_path,
             streams: settings.streams.clone(),
             lists: settings.lists.clone(),
             began: (settings.now)(),
@@ -123,6 +127,14 @@ impl<H: HandlesMcp> Connections<H> {
                 prepared::on_connection(&self.handler, &found.connection, &post, envelope)
         {
             return answer;
+        }
+        if self.fast_path
+            && found.made.is_none()
+            && matches!(envelope, Envelope::Request { .. })
+            && let Some((id, ready)) =
+                fast_path::on_connection(&self.handler, &found.connection, &post)
+        {
+            return self.runs(&found.connection, id, ready, &post).await;
         }
         let made = found.made;
         let answer = match (decoded(post.body), envelope) {

@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, request::Parts};
-use rmcp::{ErrorData, RoleServer, service::RequestContext};
+use http::HeaderMap;
+use rmcp::ErrorData;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 /// The key in `_meta`; its value is a whole number of milliseconds.
-const META: &str = "dev.toolbridge/timeout_ms";
+pub(super) const META: &str = "dev.toolbridge/timeout_ms";
 
 /// Longer than any call of ours takes; also keeps the clock from overflowing.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -36,17 +36,18 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// What the request says.
+    /// What the request says, in its headers and under [`META`].
     ///
     /// # Errors
     /// The value in `_meta` is no time. An odd `Prefer` is no error (RFC 7240 §2).
-    pub(super) fn of(context: &RequestContext<RoleServer>) -> Result<Option<Self>, ErrorData> {
-        let preferred = context
-            .extensions
-            .get::<Parts>()
-            .and_then(|parts| preferred(&parts.headers))
+    pub(super) fn of(
+        headers: Option<&HeaderMap>,
+        said: Option<&Value>,
+    ) -> Result<Option<Self>, ErrorData> {
+        let preferred = headers
+            .and_then(preferred)
             .map(|after| Self::new(after, "Prefer: wait"));
-        let own = match context.meta.get(META) {
+        let own = match said {
             Some(value) => Some(Self::new(milliseconds(value)?, META)),
             None => None,
         };

@@ -169,6 +169,11 @@ impl Listing {
         Some(Tool::new(name.to_owned(), "", Arc::clone(schema)))
     }
 
+    /// Whether clients repeat arguments of this tool in headers.
+    pub(super) fn repeats_arguments(&self, name: &str) -> bool {
+        self.annotated.contains_key(name)
+    }
+
     /// The lists of one dialect; what does not differ from the default's is not kept twice.
     fn lists_of(
         &mut self,

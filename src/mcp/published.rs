@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::{
     listing::Listing,
     workspace::{self, ReservedName, WorkspaceTool},
+    written::Answers,
 };
 use crate::catalogue::Catalogue;
 
@@ -24,6 +25,8 @@ pub struct Published {
     pub fingerprint: u64,
     /// What `tools/list` answers with.
     pub(super) listing: Listing,
+    /// How calls are answered.
+    pub(super) answers: Answers,
     /// How the server introduces itself.
     pub(super) description: ServerConfig,
 }
@@ -36,6 +39,7 @@ impl Published {
         Self {
             fingerprint: listing.fingerprint(),
             listing,
+            answers: Answers::of(&description),
             description,
             catalogue,
             generation,

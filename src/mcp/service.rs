@@ -21,7 +21,7 @@ use super::{
     body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
-    last_message, prepared, repeated,
+    fast_path, last_message, prepared, repeated,
     response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
 use crate::{auth::Caller, delivery::Delivery};
@@ -41,6 +41,7 @@ pub struct McpService<H: HandlesMcp> {
     connections: Connections<H>,
     handler: H,
     max_request_bytes: usize,
+    fast_path: bool,
 }
 
 /// What a client takes for an answer.
@@ -66,6 +67,8 @@ pub struct ServiceSettings {
     pub ids: Arc<ConnectionIds>,
     /// The longest body that is read.
     pub max_request_bytes: usize,
+    /// Whether calls of which nothing is unusual are answered without rmcp.
+    pub fast_path: bool,
     /// Ends every open stream when it is cancelled.
     pub streams: CancellationToken,
     /// Which tool list there is, and when it changes.
@@ -92,6 +95,7 @@ impl<H: HandlesMcp> McpService<H> {
             connections: Connections::new(handler.clone(), &settings),
             handler,
             max_request_bytes: settings.max_request_bytes,
+            fast_path: settings.fast_path,
         }
     }
 
@@ -143,6 +147,12 @@ impl<H: HandlesMcp> McpService<H> {
             parts,
             accepts,
         };
+        if self.fast_path
+            && is_modern(&post.parts.headers)
+            && let Some(answer) = fast_path::modern(&self.handler, &post).await
+        {
+            return answer;
+        }
         match envelope::read(&body) {
             Ok(Posted::One(message)) => self.one(post, &message).await,
             Ok(Posted::Batch(_)) if is_modern(&post.parts.headers) => {

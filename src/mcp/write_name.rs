@@ -2,32 +2,34 @@
 //! `Idempotency-Key` of HTTP (draft-ietf-httpapi-idempotency-key-header), or `_meta` of the request. In: a request. Out:
 //! the name, which means something for its person alone.
 
-use http::request::Parts;
-use rmcp::{ErrorData, RoleServer, service::RequestContext};
+use http::HeaderMap;
+use rmcp::ErrorData;
 use serde_json::Value;
 
 /// The key in `_meta`.
-const META: &str = "dev.toolbridge/idempotency_key";
+pub(super) const META: &str = "dev.toolbridge/idempotency_key";
 
 /// The header of HTTP.
 const HEADER: &str = "idempotency-key";
 
 const LONGEST: usize = 255;
 
-/// What the request says; the one in `_meta` before the header, which a proxy may have added.
+/// What the request says, in its headers or under [`META`]; the one in `_meta` before the header, which a proxy may have added.
 ///
 /// # Errors
 /// It is no text of 1 to 255 printable ASCII characters.
-pub(super) fn of(context: &RequestContext<RoleServer>) -> Result<Option<String>, ErrorData> {
-    if let Some(name) = context.meta.get(META) {
+pub(super) fn of(
+    headers: Option<&HeaderMap>,
+    said: Option<&Value>,
+) -> Result<Option<String>, ErrorData> {
+    if let Some(name) = said {
         return name
             .as_str()
             .filter(|name| is_name(name))
             .map(|name| Some(name.to_owned()))
             .ok_or_else(|| refused(&format!("_meta[\"{META}\"]")));
     }
-    let parts = context.extensions.get::<Parts>();
-    let Some(header) = parts.and_then(|parts| parts.headers.get(HEADER)) else {
+    let Some(header) = headers.and_then(|headers| headers.get(HEADER)) else {
         return Ok(None);
     };
     let name = header.to_str().ok().filter(|name| is_name(name));

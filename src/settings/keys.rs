@@ -81,6 +81,7 @@ keys! {
     SERVER_ALLOWED_ORIGINS = "server.allowed_origins", Some(""), [];
     SERVER_MAX_REQUEST_BYTES = "server.max_request_bytes", Some("4 MiB"), [];
     SERVER_SSE = "server.sse", Some("true"), [];
+    SERVER_FAST_PATH = "server.fast_path", Some("true"), [];
     SERVER_HEADER_TIMEOUT = "server.header_timeout", Some("15s"), [];
     SERVER_BODY_TIMEOUT = "server.body_timeout", Some("60s"), [];
     SERVER_WRITE_TIMEOUT = "server.write_timeout", Some("30s"), [];

@@ -31,6 +31,8 @@ pub struct ServerSettings {
     pub max_request_bytes: usize,
     /// Whether clients of revision 2024-11-05 are served, at `/sse`.
     pub sse: bool,
+    /// Whether calls of which nothing is unusual are answered without rmcp.
+    pub fast_path: bool,
     /// What one TCP connection may take, and how many there may be.
     pub tcp: TcpSettings,
 }
@@ -110,6 +112,7 @@ impl ServerSettings {
         let allowed_origins = reader.list(&keys::SERVER_ALLOWED_ORIGINS, parse::origin);
         let max_request_bytes = reader.scalar(&keys::SERVER_MAX_REQUEST_BYTES, parse::bytes);
         let sse = reader.boolean(&keys::SERVER_SSE);
+        let fast_path = reader.boolean(&keys::SERVER_FAST_PATH);
         let tcp = TcpSettings::read(reader);
         Some(Self {
             listen: listen?,
@@ -119,6 +122,7 @@ impl ServerSettings {
             allowed_origins: allowed_origins?,
             max_request_bytes: max_request_bytes?,
             sse: sse?,
+            fast_path: fast_path?,
             tcp: tcp?,
         })
     }

@@ -60,6 +60,14 @@ pub(crate) struct Sidecar {
     running: JoinHandle<bool>,
 }
 
+/// Whether calls may go past rmcp: `scripts/test` runs everything once with, once without.
+fn fast_path() -> &'static str {
+    match std::env::var("TESTS_WITHOUT_FAST_PATH") {
+        Ok(_) => "false",
+        Err(_) => "true",
+    }
+}
+
 /// Something that listens where a sidecar looks for its backend.
 pub(crate) trait Backend {
     fn url(&self) -> String;
@@ -98,6 +106,7 @@ impl Setup {
             .set("backend.retry.base", "1ms")
             .set("writes.journal", "off")
             .set("limits.profile", "development")
+            .set("server.fast_path", fast_path())
     }
 
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {

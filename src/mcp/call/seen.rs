@@ -2,9 +2,8 @@
 //! which trace. In: a request, so anything. Out: short texts for the log, and a trace context that was parsed.
 
 use http::{header::USER_AGENT, request::Parts};
-use rmcp::{RoleServer, service::RequestContext};
+use serde_json::Value;
 
-use super::super::is_modern;
 use crate::{
     backend::{CorrelationId, Errand},
     observe::{Arrival, Told, TraceContext, Traces, Trail, traceparent::TRACEPARENT},
@@ -28,24 +27,31 @@ pub struct Seen {
     correlation: Option<CorrelationId>,
 }
 
+/// What a call shows of itself, however it came.
+pub(in crate::mcp) struct Sight<'a> {
+    /// The HTTP request, where there is one.
+    pub(in crate::mcp) parts: Option<&'a Parts>,
+    /// What `_meta` says.
+    pub(in crate::mcp) traceparent: Option<&'a Value>,
+    /// What the client calls itself, and its version.
+    pub(in crate::mcp) client: Option<(&'a str, &'a str)>,
+    /// The revision of MCP.
+    pub(in crate::mcp) protocol: Option<&'a str>,
+}
+
 impl Seen {
-    /// Of this request.
-    pub(in crate::mcp) fn of(context: &RequestContext<RoleServer>) -> Self {
-        let parts = context.extensions.get::<Parts>();
+    /// Of this call.
+    pub(in crate::mcp) fn of(sight: Sight<'_>) -> Self {
+        let parts = sight.parts;
         let header = |name| parts.and_then(|parts| parts.headers.get(name)?.to_str().ok());
-        let in_meta = context.meta.get(TRACEPARENT);
+        let in_meta = sight.traceparent;
         let in_meta = in_meta.and_then(|text| TraceContext::parse(text.as_str()?));
-        // Without a handshake rmcp would name itself where the client says nothing.
-        let info = if is_modern(context) {
-            context.meta.client_info()
-        } else {
-            context.client_info()
-        };
-        let named = info.map(|it| format!("{} {}", short(&it.name), short(&it.version)));
+        let named = sight.client;
+        let named = named.map(|(name, version)| format!("{} {}", short(name), short(version)));
         Self {
             arrival: parts.and_then(|parts| parts.extensions.get().cloned()),
             client: named.or_else(|| header(USER_AGENT).map(short)),
-            protocol: context.protocol_version().map(|it| short(it.as_str())),
+            protocol: sight.protocol.map(short),
             parent: in_meta.or_else(|| {
                 let name = http::HeaderName::from_static(TRACEPARENT);
                 TraceContext::parse(header(name)?)

@@ -24,12 +24,18 @@ pub(in crate::mcp) const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 
 /// An event with a message.
 pub(in crate::mcp) fn message(id: Option<&str>, message: &impl Serialize) -> Bytes {
-    let written = serde_json::to_string(message).unwrap_or_else(|error| {
+    let message = serde_json::to_vec(message).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written: this is a bug of toolbridge");
-        String::from("null")
+        b"null".to_vec()
     });
+    written(id, &message)
+}
+
+/// An event with a message that is written already.
+pub(in crate::mcp) fn written(id: Option<&str>, message: &[u8]) -> Bytes {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    Bytes::from(format!("{id}event: message\ndata: {written}\n\n"))
+    let parts: [&[u8]; 4] = [id.as_bytes(), b"event: message\ndata: ", message, b"\n\n"];
+    Bytes::from(parts.concat())
 }
 
 /// An event with an id and empty data; only for clients that know of it (protocol page, trap 6).

@@ -93,6 +93,11 @@ impl Replay {
         self.push(|id| events::message(Some(id), message), true);
     }
 
+    /// The same where it is written already.
+    pub(super) fn add_written(&self, message: &[u8]) {
+        self.push(|id| events::written(Some(id), message), true);
+    }
+
     /// It leaves on this way too.
     pub(super) fn leaves_again_over(&self, way: Option<&Delivery>) {
         if let (Some(first), Some(way)) = (&self.delivery, way) {

@@ -1,0 +1,284 @@
+//! The way of nearly every call, past rmcp: a POST of `tools/call` of which nothing is unusual. In: a body and what stands
+//! beside it. Out: the answer, byte for byte what rmcp would have made of the same call, which is run by the same
+//! [`Calls`](super::Calls). The one thing not to break: whatever is unusual, and every error of a request, is left to rmcp
+//! before anything has been done; nothing here refuses anything.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, request::Parts};
+use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde_json::{Map, Value, value::RawValue};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    HandlesMcp, Incoming, NoOutcome, abandoned,
+    call::Calls,
+    connections::{Connection, VERSION},
+    listing::Era,
+    published::Published,
+    response::{self, Answer},
+    service::{Accepts, Post},
+};
+use crate::auth::Caller;
+
+const CALL: &str = "tools/call";
+const MODERN: &str = "2026-07-28";
+
+/// Headers that repeat arguments are compared by rmcp.
+const REPEATED: &str = "mcp-param-";
+
+/// A call of which nothing is unusual.
+pub struct PlainCall<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) parts: &'a Parts,
+    pub(super) tool: Cow<'a, str>,
+    pub(super) arguments: Map<String, Value>,
+    pub(super) era: Era,
+    pub(super) protocol: &'a str,
+    /// What the client calls itself, and its version.
+    pub(super) client: Option<(&'a str, &'a str)>,
+    pub(super) capabilities: &'a ClientCapabilities,
+    pub(super) said: Said,
+}
+
+/// What `_meta` says of the call itself.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) traceparent: Option<Value>,
+    pub(super) timeout: Option<Value>,
+    pub(super) write_name: Option<Value>,
+}
+
+/// A call that is ready to run.
+pub struct ReadyCall {
+    pub(super) calls: Arc<Calls>,
+    pub(super) published: Arc<Published>,
+    pub(super) incoming: Incoming,
+    pub(super) era: Era,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    #[serde(borrow)]
+    jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    id: &'a RawValue,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: Params<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    arguments: Option<Map<String, Value>>,
+    #[serde(borrow, default, rename = "_meta")]
+    meta: Meta<'a>,
+}
+
+/// Keys that nobody reads are no reason to take another way.
+#[derive(Default, Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    version: Option<Cow<'a, str>>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<ClientCapabilities>,
+    #[serde(rename = "io.modelcontextprotocol/clientInfo")]
+    client: Option<Implementation>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        rename = "io.modelcontextprotocol/logLevel"
+    )]
+    log_level: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present", rename = "progressToken")]
+    progress: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    traceparent: Option<Value>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        rename = "dev.toolbridge/timeout_ms"
+    )]
+    timeout: Option<Value>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        rename = "dev.toolbridge/idempotency_key"
+    )]
+    write_name: Option<Value>,
+}
+
+/// What is written as null is there.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The answer to a call of 2026-07-28, once it has ended; `None`: it was not begun.
+pub(super) async fn modern(handler: &impl HandlesMcp, post: &Post<'_>) -> Option<Answer> {
+    let message = read(post)?;
+    let headers = &post.parts.headers;
+    let (params, id) = (message.params, message.id);
+    let meta = params.meta;
+    let is_plain = is_only(headers, VERSION, MODERN)
+        && is_only(headers, "mcp-method", CALL)
+        && is_only(headers, "mcp-name", &params.name)
+        && !headers
+            .keys()
+            .any(|name| name.as_str().starts_with(REPEATED))
+        && meta.version.as_deref() == Some(MODERN);
+    is_plain.then_some(())?;
+    let ready = handler.ready(PlainCall {
+        caller: post.caller,
+        parts: &post.parts,
+        tool: params.name,
+        arguments: params.arguments.unwrap_or_default(),
+        era: Era::Modern,
+        protocol: MODERN,
+        client: meta.client.as_ref().map(told),
+        capabilities: meta.capabilities.as_ref()?,
+        said: Said {
+            traceparent: meta.traceparent,
+            timeout: meta.timeout,
+            write_name: meta.write_name,
+        },
+    })?;
+    // Whoever drops this goes away, and takes a read along: nobody has to be told.
+    let answer = ready.answered(id, CancellationToken::new()).await?;
+    Some(response::with_body(StatusCode::OK, answer))
+}
+
+/// A call on a connection, not begun yet; `None`: rmcp does it.
+pub(super) fn on_connection<'a>(
+    handler: &impl HandlesMcp,
+    connection: &Connection,
+    post: &Post<'a>,
+) -> Option<(&'a RawValue, ReadyCall)> {
+    let message = read(post)?;
+    let (params, id) = (message.params, message.id);
+    let meta = params.meta;
+    let is_plain = meta.version.is_none() && meta.capabilities.is_none() && meta.client.is_none();
+    is_plain.then_some(())?;
+    // What cannot be asked on a stream is not asked.
+    let nothing = ClientCapabilities::default();
+    let Accepts { events, .. } = post.accepts;
+    let ready = handler.ready(PlainCall {
+        caller: post.caller,
+        parts: &post.parts,
+        tool: params.name,
+        arguments: params.arguments.unwrap_or_default(),
+        era: Era::Legacy,
+        protocol: connection.peer.protocol_version.as_str(),
+        client: Some(told(&connection.peer.client_info)),
+        capabilities: if events {
+            &connection.peer.capabilities
+        } else {
+            &nothing
+        },
+        said: Said {
+            traceparent: meta.traceparent,
+            timeout: meta.timeout,
+            write_name: meta.write_name,
+        },
+    })?;
+    Some((id, ready))
+}
+
+/// The message, if it is a call and everything in it is known here.
+fn read<'a>(post: &Post<'a>) -> Option<Message<'a>> {
+    let message: Message<'a> = serde_json::from_slice(post.body).ok()?;
+    let is_plain = message.jsonrpc == "2.0"
+        && message.method == CALL
+        && is_plain_id(message.id.get())
+        && post.accepts.json | post.accepts.events
+        && message.params.meta.progress.is_none()
+        && message.params.meta.log_level.is_none();
+    is_plain.then_some(message)
+}
+
+/// An id that is written again as it is: a number as everybody writes it, or a text without escapes.
+fn is_plain_id(written: &str) -> bool {
+    match written.strip_prefix('"') {
+        Some(text) => !text.contains('\\') && written.len() <= 1024,
+        None => written
+            .parse::<i64>()
+            .is_ok_and(|number| number.to_string() == written),
+    }
+}
+
+fn is_only(headers: &HeaderMap, name: &str, value: &str) -> bool {
+    let mut values = headers.get_all(name).iter();
+    values
+        .next()
+        .is_some_and(|it| it.as_bytes() == value.as_bytes())
+        && values.next().is_none()
+}
+
+fn told(client: &Implementation) -> (&str, &str) {
+    (client.name.as_str(), client.version.as_str())
+}
+
+impl ReadyCall {
+    /// Runs it. The JSON-RPC message that answers it; `None` where nobody is answered, because it was cancelled.
+    pub(super) async fn answered(self, id: &RawValue, gone: CancellationToken) -> Option<Bytes> {
+        let Self {
+            calls,
+            published,
+            incoming,
+            era,
+        } = self;
+        match calls.run(incoming, gone).await {
+            Ok(outcome) => Some(published.answers.written(era, id, outcome)),
+            Err(NoOutcome::ClientGone) => None,
+            // That there is such a tool has been seen.
+            Err(NoOutcome::Lost | NoOutcome::UnknownTool) => {
+                let id: RequestId = serde_json::from_str(id.get()).ok()?;
+                let message = ServerJsonRpcMessage::error(abandoned(), Some(id));
+                Some(serde_json::to_vec(&message).unwrap_or_default().into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain_id;
+
+    #[test]
+    fn an_id_that_rmcp_writes_otherwise_is_left_to_it() {
+        for plain in [
+            "1",
+            "-7",
+            "0",
+            "\"a\"",
+            "\"\"",
+            "\"é\"",
+            "9223372036854775807",
+        ] {
+            assert!(is_plain_id(plain), "{plain}");
+        }
+        for odd in [
+            "-0",
+            "1.0",
+            "1e2",
+            "null",
+            "{}",
+            "[]",
+            "true",
+            "\"\\u0062\"",
+            "9223372036854775808",
+        ] {
+            assert!(!is_plain_id(odd), "{odd}");
+        }
+    }
+}
