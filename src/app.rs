@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::{
     auth::{KeyError, Verifier},
-    backend::{Backend, ClockSkew, InvalidBackendUrl},
+    backend::{Backend, CannotConnect, ClockSkew, InvalidBackendUrl},
     catalogue::{Catalogue, Problems},
     clock,
     guard::{Guard, InvalidStore},
@@ -133,9 +133,12 @@ pub enum StartError {
     /// The file of `audit.file` cannot be used.
     #[error("audit.file: {0}")]
     Audit(#[from] CannotAudit),
-    /// No HTTP client for the backend.
+    /// No HTTP client for spans.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// No connections to the backend.
+    #[error(transparent)]
+    Connections(#[from] CannotConnect),
 }
 
 impl Core {

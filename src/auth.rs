@@ -2,7 +2,8 @@
 //! In: the request's headers and the time. Out: a [`Caller`], or an [`AuthError`] that [`Challenge`] words as the HTTP
 //! answer. The order of the types is the order of the checks: header → `UnverifiedToken` → taken apart → signature →
 //! claims → `Caller`; nothing of a token is believed before its signature, but the issuer that selects the rules.
-//! Verified tokens are not remembered: a check costs some microseconds, a memory of them costs expiry and revocation.
+//! The signature of a token is checked once, and its owner is known again by the token's digest (`verified`); that the
+//! token is still good, and its key still the issuer's, is looked at each time.
 
 mod bearer;
 pub mod caller;
@@ -18,12 +19,13 @@ mod mint;
 mod remote;
 mod rules;
 mod signing_key;
+mod verified;
 mod verify;
 
 #[cfg(test)]
 mod fixtures;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
 /// How a token is signed, by its JOSE name (`"RS256".parse()`).
@@ -41,6 +43,7 @@ pub use rules::{IssuerRules, TokenType};
 pub use signing_key::{SigningError, SigningKey};
 
 use rules::Issuer;
+use verified::{Proof, TokenDigest, VerifiedTokens};
 
 /// Whom we believe: built once at start, shared by all requests.
 #[derive(Debug)]
@@ -49,7 +52,10 @@ pub struct Verifier(Mode);
 #[derive(Debug)]
 enum Mode {
     Anonymous,
-    Tokens(Vec<Issuer>),
+    Tokens {
+        issuers: Vec<Issuer>,
+        verified: VerifiedTokens,
+    },
 }
 
 /// The keys of one issuer, counted.
@@ -89,7 +95,10 @@ impl Verifier {
     /// The first rule that cannot work, naming the issuer, or the file and the entry in it.
     pub fn new(rules: Vec<IssuerRules>) -> Result<Self, KeyError> {
         keys::install_crypto();
-        Ok(Self(Mode::Tokens(rules::load(rules)?)))
+        Ok(Self(Mode::Tokens {
+            issuers: rules::load(rules)?,
+            verified: VerifiedTokens::default(),
+        }))
     }
 
     /// Fetches every key set once, so that the first request need not wait. An issuer that is down is no error: its
@@ -137,25 +146,43 @@ impl Verifier {
     /// # Errors
     /// Every way in which it is not proven who sent it.
     pub async fn caller(&self, headers: &HeaderMap, now: Duration) -> Result<Caller, AuthError> {
-        let Mode::Tokens(issuers) = &self.0 else {
+        let Mode::Tokens { issuers, verified } = &self.0 else {
             return Ok(Caller::anonymous());
         };
         let token = bearer::token(headers)?;
+        let sent = BearerToken::new(token.as_str());
+        let sent = sent.ok_or(AuthError::Malformed("odd characters"))?;
+        let digest = TokenDigest::of(token);
+        if let Some(proof) = verified.find(&digest)
+            && let Some(issuer) = issuers.get(proof.issuer)
+        {
+            let key = issuer.keys.key(proof.kid.as_deref()).await?;
+            if proof.holds(&key, now) {
+                return Ok(Caller::verified(Arc::clone(&proof.owner), sent));
+            }
+            verified.forget(&digest);
+        }
         let unverified = verify::Unverified::parse(token)?;
-        let issuer = unverified.issuer(issuers)?;
+        let (index, issuer) = unverified.issuer(issuers)?;
         issuer.accepts_type_of(&unverified)?;
-        let key = issuer.keys.key(unverified.key_id()).await?;
+        let kid = unverified.key_id().map(str::to_owned);
+        let key = issuer.keys.key(kid.as_deref()).await?;
         let claims = unverified.verified(&key)?;
-        let granted = issuer.check(claims, now)?;
-        let token =
-            BearerToken::new(token.as_str()).ok_or(AuthError::Malformed("odd characters"))?;
-        Ok(Caller::verified(granted, token))
+        let owner = Arc::new(issuer.check(claims, now)?);
+        let proof = Proof {
+            issuer: index,
+            kid,
+            key,
+            owner: Arc::clone(&owner),
+        };
+        verified.keep(digest, proof);
+        Ok(Caller::verified(owner, sent))
     }
 
     fn issuers(&self) -> &[Issuer] {
         match &self.0 {
             Mode::Anonymous => &[],
-            Mode::Tokens(issuers) => issuers,
+            Mode::Tokens { issuers, .. } => issuers,
         }
     }
 }
@@ -167,8 +194,8 @@ mod tests {
 
     use super::{
         fixtures::{
-            AUDIENCE, ISSUER, NOW, RSA, SECRET, claims, hmac_token, key_file, public_key_rules,
-            shared_secret_rules, sharing_a_secret, unsigned,
+            AUDIENCE, ISSUER, NOW, RSA, SECRET, claims, hmac_token, key_file, knowing,
+            public_key_rules, shared_secret_rules, sharing_a_secret, unsigned,
         },
         *,
     };
@@ -190,6 +217,68 @@ mod tests {
             caller.token().unwrap().authorization(),
             format!("Bearer {token}")
         );
+    }
+
+    /// What `verifier` says of the token at this time.
+    fn at(verifier: &Verifier, token: &str, now: Duration) -> Result<Caller, AuthError> {
+        let headers = super::fixtures::bearer(token);
+        let asked = verifier.caller(&headers, now);
+        futures_util::FutureExt::now_or_never(asked).expect("nothing to wait for")
+    }
+
+    #[test]
+    fn a_token_that_is_known_ends_when_it_ends_and_begins_when_it_begins() {
+        let verifier = knowing(&[RSA.jwk()]).unwrap();
+        let begun = json!({ "nbf": NOW.as_secs(), "exp": NOW.as_secs() + 100 });
+        let token = RSA.token(json!({}), &claims(begun));
+        let leeway = Duration::from_secs(30);
+        assert!(at(&verifier, &token, NOW).is_ok());
+        assert!(at(&verifier, &token, NOW + Duration::from_secs(129)).is_ok());
+        for _ in 0..2 {
+            let late = at(&verifier, &token, NOW + Duration::from_secs(130));
+            assert_eq!(late.unwrap_err(), AuthError::Expired);
+        }
+        assert!(at(&verifier, &token, NOW).is_ok());
+        // The clock was set back.
+        let early = at(&verifier, &token, NOW - leeway - Duration::from_secs(1));
+        assert_eq!(early.unwrap_err(), AuthError::NotYetValid);
+    }
+
+    #[test]
+    fn what_is_known_of_a_token_says_nothing_of_one_that_differs_by_a_letter() {
+        let verifier = knowing(&[RSA.jwk()]).unwrap();
+        let token = RSA.token(json!({}), &claims(json!({})));
+        let caller = at(&verifier, &token, NOW).unwrap();
+        assert_eq!(
+            at(&verifier, &token, NOW).unwrap().subject(),
+            caller.subject()
+        );
+        let mut forged = token.clone();
+        let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
+        forged.push(last);
+        // The last letter of a signature may hold bits that do not count.
+        if let Ok(same) = at(&verifier, &forged, NOW) {
+            assert_eq!(same.subject(), caller.subject());
+        }
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let (header, _) = signed.split_once('.').unwrap();
+        let other = unsigned(&json!({}), &claims(json!({ "sub": "mallory" })));
+        let payload = other.split_once('.').unwrap().1;
+        let forged = format!("{header}.{payload}.{signature}");
+        for _ in 0..2 {
+            let refused = at(&verifier, &forged, NOW);
+            assert_eq!(refused.unwrap_err(), AuthError::BadSignature);
+        }
+    }
+
+    #[test]
+    fn no_token_is_kept_of_those_that_are_known() {
+        let verifier = knowing(&[RSA.jwk()]).unwrap();
+        let token = RSA.token(json!({}), &claims(json!({})));
+        at(&verifier, &token, NOW).unwrap();
+        let shown = format!("{verifier:?}");
+        assert!(shown.contains("VerifiedTokens(1)"), "{shown}");
+        assert!(!shown.contains(&token));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod session;
 
 mod health;
 mod kept;
+mod pool;
 mod queue;
 pub mod retry;
 mod sanitize;
@@ -45,6 +46,7 @@ pub use correlation::CorrelationId;
 pub use deadline::Deadline;
 pub use errand::Errand;
 pub use error::{BackendError, BodyProblem, Limited, Stage};
+pub use pool::{CannotConnect, Cause};
 pub use rejection::Rejection;
 pub use reply::{Reply, ReplyBody};
 pub use retry::RetrySettings;
@@ -75,7 +77,7 @@ pub struct BackendSettings {
 
 /// The backend with its pool of connections.
 pub struct Backend {
-    client: reqwest::Client,
+    pool: Arc<pool::Pool>,
     settings: BackendSettings,
     closings: TaskTracker,
     clock_skew: Arc<ClockSkew>,
@@ -87,10 +89,15 @@ impl Backend {
     /// No request is made yet. Sessions are closed in tasks of `closings`, for which a shutdown can wait.
     ///
     /// # Errors
-    /// When the HTTP client cannot be set up.
-    pub fn new(settings: BackendSettings, closings: TaskTracker) -> Result<Self, reqwest::Error> {
+    /// When TLS cannot be set up.
+    pub fn new(settings: BackendSettings, closings: TaskTracker) -> Result<Self, CannotConnect> {
+        let place = settings.base.place().clone();
         Ok(Self {
-            client: outgoing::client_that_keeps(settings.timeouts, settings.idle_timeout)?,
+            pool: Arc::new(pool::Pool::new(
+                place,
+                settings.timeouts,
+                settings.idle_timeout,
+            )?),
             kept: settings.session_reuse.map(kept::KeptSessions::new),
             settings,
             closings,

@@ -1,7 +1,7 @@
 //! Who sent an MCP request. A `Caller` exists only after `verify` accepted its token (or where `auth.mode = "none"`
 //! says that nobody is asked); its fields cannot be changed, and its token cannot be printed.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderValue;
@@ -51,21 +51,21 @@ impl fmt::Debug for BearerToken {
 }
 
 /// A verified person or program: issuer and subject name it, everywhere and only together.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    issuer: String,
-    subject: String,
-    scopes: BTreeSet<String>,
-    expires_at: u64,
-    organization: Option<String>,
+    person: Arc<Person>,
     token: Option<BearerToken>,
 }
 
 /// What a verified token says; the verifier's way to make a [`Caller`].
-pub(super) struct Claims {
+#[derive(Clone, Debug)]
+pub(super) struct Person {
     pub(super) issuer: String,
     pub(super) subject: String,
     pub(super) scopes: BTreeSet<String>,
+    /// The later of `nbf` and `iat`, less the leeway.
+    pub(super) begins: Duration,
     /// Unix seconds.
     pub(super) expires_at: u64,
     pub(super) organization: Option<String>,
@@ -73,93 +73,96 @@ pub(super) struct Claims {
 
 impl Caller {
     /// The owner of a token that passed every check.
-    pub(super) fn verified(claims: Claims, token: BearerToken) -> Self {
+    pub(super) fn verified(person: Arc<Person>, token: BearerToken) -> Self {
         Self {
-            issuer: claims.issuer,
-            subject: claims.subject,
-            scopes: claims.scopes,
-            expires_at: claims.expires_at,
-            organization: claims.organization,
+            person,
             token: Some(token),
         }
     }
 
     /// Everybody, where `auth.mode = "none"`: no name, no token, so nothing is forwarded in anybody's name.
     pub(super) fn anonymous() -> Self {
-        Self {
-            issuer: String::new(),
-            subject: "anonymous".to_owned(),
-            scopes: BTreeSet::new(),
-            expires_at: u64::MAX,
-            organization: None,
-            token: None,
-        }
+        Self::of(Self::named(String::new(), "anonymous".to_owned()), None)
     }
 
     /// A caller as a verified token would make it; without a token, one that sends none.
     #[doc(hidden)]
     #[cfg(test)]
     pub(crate) fn for_tests(issuer: &str, subject: &str, token: Option<&str>) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            scopes: BTreeSet::new(),
-            expires_at: u64::MAX,
-            organization: None,
-            token: token.and_then(BearerToken::new),
-        }
+        let person = Self::named(issuer.to_owned(), subject.to_owned());
+        Self::of(person, token.and_then(BearerToken::new))
     }
 
     /// The same caller with a token that is good until this Unix second and grants these scopes.
     #[cfg(test)]
     pub(crate) fn granted_until(self, expires_at: u64, scopes: &[&str]) -> Self {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Self {
+        let person = Person {
             expires_at,
             scopes,
-            ..self
-        }
+            ..(*self.person).clone()
+        };
+        Self::of(person, self.token)
     }
 
     /// The same caller with a token issued for this organization.
     #[cfg(test)]
     pub(crate) fn in_organization(self, id: &str) -> Self {
-        let organization = Some(id.to_owned());
+        let person = Person {
+            organization: Some(id.to_owned()),
+            ..(*self.person).clone()
+        };
+        Self::of(person, self.token)
+    }
+
+    /// Somebody of whom nothing is known but the names.
+    fn named(issuer: String, subject: String) -> Person {
+        Person {
+            issuer,
+            subject,
+            scopes: BTreeSet::new(),
+            begins: Duration::ZERO,
+            expires_at: u64::MAX,
+            organization: None,
+        }
+    }
+
+    fn of(person: Person, token: Option<BearerToken>) -> Self {
         Self {
-            organization,
-            ..self
+            person: Arc::new(person),
+            token,
         }
     }
 
     /// `iss` of the token; empty for the anonymous caller.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.person.issuer
     }
 
     /// `sub` of the token.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.person.subject
     }
 
     /// Granted scopes (`scope` or `scp`).
     #[must_use]
     pub fn scopes(&self) -> &BTreeSet<String> {
-        &self.scopes
+        &self.person.scopes
     }
 
     /// Unix seconds after which the token is no longer good: `exp` and the leeway with which it was checked, so that a
     /// token accepted now is not expired a moment later.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
-        self.expires_at
+        self.person.expires_at
     }
 
     /// `org_id` of the token: the organization that it was issued for (auth page §5).
     #[must_use]
     pub fn organization(&self) -> Option<&str> {
-        self.organization.as_deref()
+        self.person.organization.as_deref()
     }
 
     /// A claim of the verified token that is named by configuration: a string that is there exactly once, else nothing.
@@ -181,7 +184,7 @@ impl Caller {
     /// Whether both are the same person: issuer and subject.
     #[must_use]
     pub fn is_same_person(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.subject == other.subject
+        self.issuer() == other.issuer() && self.subject() == other.subject()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::auth::{
     Algorithm, AuthError,
-    caller::Claims,
+    caller::Person,
     discovery::{self, Discovery},
     error::plain,
     fetch::Http,
@@ -163,7 +163,7 @@ impl Issuer {
     }
 
     /// Checks the claims of a token whose signature and issuer are right.
-    pub(super) fn check(&self, signed: SignedClaims, now: Duration) -> Result<Claims, AuthError> {
+    pub(super) fn check(&self, signed: SignedClaims, now: Duration) -> Result<Person, AuthError> {
         let claims = signed.0;
         let issuer = required(claims.iss, "iss")?;
         // This claim selected the rule; compared again, so that the check holds by itself.
@@ -179,12 +179,14 @@ impl Issuer {
         }
         let expires = required(claims.exp, "exp")?;
         let begins = [("nbf", claims.nbf), ("iat", claims.iat)];
+        let mut begin = Duration::ZERO;
         for (name, claim) in begins {
-            if let Some(begin) = claim.map(|claim| claim.right(name)).transpose()?
-                && begin.0 > now.saturating_add(self.leeway)
-            {
-                return Err(AuthError::NotYetValid);
+            if let Some(claimed) = claim.map(|claim| claim.right(name)).transpose()? {
+                begin = begin.max(claimed.0.saturating_sub(self.leeway));
             }
+        }
+        if begin > now {
+            return Err(AuthError::NotYetValid);
         }
         let ends = self.check_expiry(&expires, now)?;
         if claims.nonce && self.refuse_nonce {
@@ -195,7 +197,8 @@ impl Issuer {
         let scopes = scopes
             .filter_map(|claim| claim.right("scope").ok())
             .flat_map(OneOrMany::words);
-        Ok(Claims {
+        Ok(Person {
+            begins: begin,
             issuer,
             subject,
             scopes: scopes.collect(),

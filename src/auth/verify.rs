@@ -144,8 +144,11 @@ impl<'a> Unverified<'a> {
         })
     }
 
-    /// The rule for `iss` that pins the token's algorithm.
-    pub(super) fn issuer<'i>(&self, issuers: &'i [Issuer]) -> Result<&'i Issuer, AuthError> {
+    /// The rule for `iss` that pins the token's algorithm, and its place among all.
+    pub(super) fn issuer<'i>(
+        &self,
+        issuers: &'i [Issuer],
+    ) -> Result<(usize, &'i Issuer), AuthError> {
         let name = match &self.claims.iss {
             Some(Claim::Right(name)) => name,
             Some(Claim::Wrong(_)) => return Err(AuthError::BadClaim("iss")),
@@ -153,7 +156,8 @@ impl<'a> Unverified<'a> {
         };
         let mut rules = issuers
             .iter()
-            .filter(|issuer| issuer.name == *name)
+            .enumerate()
+            .filter(|(_, issuer)| issuer.name == *name)
             .peekable();
         if rules.peek().is_none() {
             return Err(AuthError::UnknownIssuer {
@@ -161,7 +165,7 @@ impl<'a> Unverified<'a> {
             });
         }
         rules
-            .find(|issuer| issuer.pins(self.algorithm))
+            .find(|(_, issuer)| issuer.pins(self.algorithm))
             .ok_or(AuthError::AlgorithmRefused)
     }
 

@@ -1,9 +1,11 @@
 //! Where the backend is. In: the setting, once, and a target per request. Out: the URL of the request.
-//! A target can only ever name a path below the base: one that would leave it, or become a different path on the way
-//! through the URL parser (`..`, `\`, tabs), yields no URL (contract T6).
+//! A target can only ever name a path below the base: one that would leave it, or that a URL parser on its way would make
+//! a different path of (`..`, `\`, tabs), is none (contract T6).
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use bytes::Bytes;
+use http::{HeaderValue, Uri, uri::PathAndQuery};
 use url::{Host, Url};
 
 /// The backend's base URL: http or https, a host, perhaps a port and a path prefix, nothing else.
@@ -20,6 +22,12 @@ pub struct BackendUrl {
     url: Url,
     /// `http://host:port/prefix`, without a slash at its end.
     base: String,
+    /// The path of that: where every target begins.
+    prefix: String,
+    /// Scheme, host and port, as connections are made there.
+    place: Uri,
+    /// Host and port, as requests name it.
+    host: HeaderValue,
 }
 
 /// Why a text is no backend URL. Says nothing of the text: it may hold a password.
@@ -57,19 +65,52 @@ impl BackendUrl {
         self.url.scheme() == "https"
     }
 
-    /// The URL of a target (path and query, encoded); nothing for one that is not exactly what it says.
+    /// Where connections are made.
+    pub(super) fn place(&self) -> &Uri {
+        &self.place
+    }
+
+    /// What requests say in `Host`.
+    pub(super) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// The URL of a target; nothing for one that is not exactly what it says.
     pub(crate) fn at(&self, target: &str) -> Option<Url> {
-        let url = Url::parse(&format!("{}{target}", self.base)).ok()?;
-        let path = target.split('?').next()?;
-        let reached = url
-            .path()
-            .strip_prefix(self.url.path().trim_end_matches('/'))?;
-        let is_exact = path.starts_with('/')
-            && reached == path
-            && url.query().is_some() == target.contains('?')
-            && url.fragment().is_none()
-            && url.origin() == self.url.origin();
-        is_exact.then_some(url)
+        is_exact(target).then_some(())?;
+        Url::parse(&format!("{}{target}", self.base)).ok()
+    }
+
+    /// Path and query of a target (encoded); nothing for one that is not exactly what it says.
+    pub(super) fn path_of(&self, target: &str) -> Option<PathAndQuery> {
+        is_exact(target).then_some(())?;
+        let whole = [self.prefix.as_bytes(), target.as_bytes()].concat();
+        PathAndQuery::from_maybe_shared(Bytes::from(whole)).ok()
+    }
+}
+
+/// Whether every reader of URLs takes the target for what it says: nothing in it is encoded, decoded or left out on the
+/// way, and no part of its path is a step up or a step that leads nowhere.
+fn is_exact(target: &str) -> bool {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (target, ""),
+    };
+    let Some(path) = path.strip_prefix('/') else {
+        return false;
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&()*+,;=:@/".contains(&byte);
+    path.bytes().all(|byte| is_plain(byte) || byte == b'\'')
+        && query.bytes().all(|byte| is_plain(byte) || byte == b'?')
+        && !path.split('/').any(is_step)
+}
+
+/// `.` and `..`, however they are encoded.
+fn is_step(segment: &str) -> bool {
+    const LONGEST: usize = "%2e%2e".len();
+    segment.len() <= LONGEST && {
+        let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+        decoded == "." || decoded == ".."
     }
 }
 
@@ -88,7 +129,20 @@ impl FromStr for BackendUrl {
             return Err(InvalidBackendUrl::Extra);
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { url, base })
+        let prefix = url.path().trim_end_matches('/').to_owned();
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (None, _) => return Err(InvalidBackendUrl::Unreadable),
+        };
+        let place = format!("{}://{host}", url.scheme());
+        Ok(Self {
+            place: place.parse().map_err(|_| InvalidBackendUrl::Unreadable)?,
+            host: HeaderValue::try_from(host).map_err(|_| InvalidBackendUrl::Unreadable)?,
+            base,
+            prefix,
+            url,
+        })
     }
 }
 
@@ -106,6 +160,8 @@ impl fmt::Debug for BackendUrl {
 
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::{BackendUrl, InvalidBackendUrl};
 
     fn url(text: &str) -> BackendUrl {
@@ -157,15 +213,38 @@ mod tests {
         }
     }
 
+    /// What a URL parser makes of the target, where that is what it says.
+    fn parsed(base: &BackendUrl, target: &str) -> Option<String> {
+        let url = Url::parse(&format!("{}{target}", base.base)).ok()?;
+        let path = target.split('?').next()?;
+        let is_exact = path.starts_with('/')
+            && url.path().strip_prefix(&base.prefix)? == path
+            && url.query().is_some() == target.contains('?')
+            && url.fragment().is_none()
+            && url.origin() == base.url.origin();
+        let query = url.query().map(|query| format!("?{query}"));
+        let whole = format!("{}{}", url.path(), query.unwrap_or_default());
+        is_exact.then_some(whole)
+    }
+
     #[test]
     fn a_target_is_reached_below_the_prefix() {
-        let at = |base: &str, target: &str| url(base).at(target).map(String::from);
-        let reached = Some("http://h:1/v1/notes?limit=5&q=a%26b".to_owned());
+        let at = |base: &str, target: &str| url(base).path_of(target).map(|it| it.to_string());
+        let reached = Some("/v1/notes?limit=5&q=a%26b".to_owned());
         assert_eq!(at("http://h:1", "/v1/notes?limit=5&q=a%26b"), reached);
-        assert_eq!(
-            at("http://h/p/", "/v1/n"),
-            Some("http://h/p/v1/n".to_owned())
-        );
+        assert_eq!(at("http://h/p/", "/v1/n"), Some("/p/v1/n".to_owned()));
+        let named = |base: &str| (url(base).place().to_string(), url(base).host().clone());
+        for (base, place, host) in [
+            ("http://h:1/p", "http://h:1/", "h:1"),
+            (
+                "https://API.example.com:443/",
+                "https://api.example.com/",
+                "api.example.com",
+            ),
+            ("http://[::1]:80", "http://[::1]/", "[::1]"),
+        ] {
+            assert_eq!(named(base), (place.to_owned(), host.parse().unwrap()));
+        }
     }
 
     #[test]
@@ -190,7 +269,19 @@ mod tests {
                 "/\u{e9}",
                 "?a=1",
             ] {
-                assert_eq!(url(base).at(target), None, "{base} {target}");
+                assert_eq!(url(base).path_of(target), None, "{base} {target}");
+                assert_eq!(parsed(&url(base), target), None, "{base} {target}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_url_parser_takes_a_target_for_another(target in "(/([a-zA-Z0-9._~%!$&'()*+,;=:@-]|%2[eEfF]|\\PC){0,6}){0,4}(\\?[ -~]{0,12})?") {
+            let base = url("http://h:1/prefix");
+            if let Some(ours) = base.path_of(&target) {
+                let parsed = parsed(&base, &target);
+                proptest::prop_assert_eq!(parsed.as_deref(), Some(ours.as_str()));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use http::HeaderName;
 
-use super::rejection::Rejection;
+use super::{pool::Cause, rejection::Rejection};
 use crate::{
     catalogue::{Effect, JsonPointer, Plan},
     guard::Busy,
@@ -41,8 +41,8 @@ pub enum BackendError {
     Unreachable {
         /// Which request.
         stage: Stage,
-        /// The cause, without the URL.
-        source: reqwest::Error,
+        /// The cause, without addresses.
+        source: Cause,
     },
     /// No whole answer in time.
     #[error("no whole answer from the backend within {after:?} ({limit}) while {stage}")]
@@ -61,8 +61,8 @@ pub enum BackendError {
     Broken {
         /// Which request.
         stage: Stage,
-        /// The cause, without the URL.
-        source: reqwest::Error,
+        /// The cause, without addresses.
+        source: Cause,
     },
     /// The backend did not open a session.
     #[error("the backend opened no session ({0})")]

@@ -3,17 +3,14 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
-use reqwest::Response;
 
 use super::{
     correlation::CorrelationId,
     error::{BackendError, BodyProblem, Stage},
+    pool::{Answer, Unread},
     wire::Wire,
 };
-use crate::{
-    json_text::{JsonText, NotJson},
-    outgoing::{self, ReadError},
-};
+use crate::json_text::{JsonText, NotJson};
 
 /// What the backend answered to a call that succeeded.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +36,9 @@ pub enum ReplyBody {
 pub(super) async fn body(
     wire: Wire<'_>,
     stage: Stage,
-    answer: Response,
+    answer: Answer,
 ) -> Result<ReplyBody, BackendError> {
-    let status = answer.status().as_u16();
+    let status = answer.head.status.as_u16();
     let unreadable = |problem| BackendError::Unreadable {
         stage,
         status,
@@ -51,20 +48,21 @@ pub(super) async fn body(
         return Err(unreadable(BodyProblem::Encoded));
     }
     let limit = wire.backend.settings.max_response_bytes;
-    match outgoing::read_at_most(answer, limit).await {
+    match answer.read_at_most(limit).await {
         Ok(bytes) => {
             wire.errand.trail.received(bytes.len());
-            parse(bytes.into()).map_err(unreadable)
+            parse(bytes).map_err(unreadable)
         }
-        Err(ReadError::TooLarge { limit }) => Err(BackendError::TooLarge { stage, limit }),
-        Err(ReadError::Broken(error)) if error.is_timeout() => Err(wire.failure(stage, error)),
-        Err(ReadError::Broken(_)) => Err(unreadable(BodyProblem::CutShort)),
+        Err(Unread::TooLarge { limit }) => Err(BackendError::TooLarge { stage, limit }),
+        Err(Unread::Late) => Err(wire.too_long(stage, true)),
+        Err(Unread::Cut) => Err(unreadable(BodyProblem::CutShort)),
     }
 }
 
-fn is_encoded(answer: &Response) -> bool {
+fn is_encoded(answer: &Answer) -> bool {
     answer
-        .headers()
+        .head
+        .headers
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))

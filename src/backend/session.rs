@@ -3,21 +3,23 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request};
+use http_body_util::Full;
 use serde_json::Value;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     correlation::CorrelationId,
     error::{BackendError, Stage},
     kept::Number,
+    pool::{Failed, Pool},
     reply::{self, Reply, ReplyBody},
     wire::{Draft, ERROR_BODY_LIMIT, Wire},
 };
 use crate::{
     catalogue::{Plan, SessionClose, SessionRecipe},
     observe::{HopName, SessionUse},
-    outgoing,
 };
 
 /// The right to send one request. Using it twice does not compile:
@@ -103,7 +105,7 @@ impl<'a> Session<'a> {
             body: None,
         };
         let answer = wire.send(draft).await?;
-        if !recipe.success.contains(&answer.status().as_u16()) {
+        if !recipe.success.contains(&answer.head.status.as_u16()) {
             wire.errand.trail.session(SessionUse::Refused);
             let refusal = wire.rejection(stage, answer).await?;
             return Err(BackendError::SessionRefused(refusal));
@@ -153,7 +155,7 @@ impl<'a> Session<'a> {
             body: plan.body.as_deref(),
         };
         let answer = self.wire.send(draft).await?;
-        let status = answer.status().as_u16();
+        let status = answer.head.status.as_u16();
         trail.ended_with(status);
         if plan.success.contains(&status) {
             return Ok(Reply {
@@ -249,30 +251,30 @@ impl Drop for Closing<'_> {
         let (Ok(request), Ok(runtime)) = (self.wire.request(draft), Handle::try_current()) else {
             return;
         };
-        let client = self.wire.backend.client.clone();
+        let pool = Arc::clone(&self.wire.backend.pool);
         let correlation = self.wire.errand.correlation;
-        let closing = async move { report(correlation, close(client, request).await) };
+        let ends = self.wire.ends();
+        let closing = async move { report(correlation, &close(&pool, request, ends).await) };
         self.wire.backend.closings.spawn_on(closing, &runtime);
     }
 }
 
 /// The status of the answer; the body is read so that the connection can serve the next call.
-async fn close(client: reqwest::Client, request: reqwest::Request) -> Result<u16, reqwest::Error> {
-    let answer = client.execute(request).await?;
-    let status = answer.status().as_u16();
-    let _body = outgoing::read_at_most(answer, ERROR_BODY_LIMIT).await;
+async fn close(pool: &Pool, request: Request<Full<Bytes>>, ends: Instant) -> Result<u16, Failed> {
+    let answer = pool.send(request, ends).await?;
+    let status = answer.head.status.as_u16();
+    let _body = answer.read_at_most(ERROR_BODY_LIMIT).await;
     Ok(status)
 }
 
-fn report(correlation: CorrelationId, outcome: Result<u16, reqwest::Error>) {
+fn report(correlation: CorrelationId, outcome: &Result<u16, Failed>) {
     match outcome {
         Ok(200..300) => {}
         Ok(status) => {
             tracing::debug!(correlation_id = %correlation, status, "the backend did not close the session");
         }
         Err(error) => {
-            let error = error.without_url();
-            tracing::debug!(correlation_id = %correlation, %error, "closing the session failed");
+            tracing::debug!(correlation_id = %correlation, ?error, "closing the session failed");
         }
     }
 }

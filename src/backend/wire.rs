@@ -2,14 +2,15 @@
 //! Out: an answer that is no redirect, or the failure told apart by what the backend may have seen of the request.
 //! Every header is written here, from nothing; identity headers come last and from the identity alone.
 
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{
         ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRANSFER_ENCODING,
         UPGRADE,
     },
 };
-use reqwest::{Request, Response};
+use http_body_util::Full;
 use tokio::time::Instant;
 
 use super::{
@@ -17,12 +18,12 @@ use super::{
     deadline::Deadline,
     errand::Errand,
     error::{BackendError, Limited, Stage},
+    pool::{Answer, Failed},
     rejection::Rejection,
 };
 use crate::{
     identity::{IDENTITY_HEADERS, Identity},
     observe::{HopName, traceparent::TRACEPARENT},
-    outgoing,
 };
 
 /// An error's body is read up to here; its message is in the first line.
@@ -64,36 +65,38 @@ pub(super) struct Draft<'a> {
 
 impl Wire<'_> {
     /// Sends one request; the answer's head is here, its body is not.
-    pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Response, BackendError> {
+    pub(super) async fn send(&self, draft: Draft<'_>) -> Result<Answer, BackendError> {
         let stage = draft.stage;
         self.errand.trail.sent(draft.body.map_or(0, <[u8]>::len));
-        let mut request = self.request(draft)?;
-        // Ends with the call, where that is sooner than the request's own limit.
-        let left = self.deadline.left();
-        if left < self.backend.settings.timeouts.request {
-            *request.timeout_mut() = Some(left);
-        }
+        let request = self.request(draft)?;
         let now = self.backend.settings.now;
         let asked = now();
-        let sending = self.backend.client.execute(request).await;
-        let status = sending.as_ref().map(|answer| answer.status().as_u16());
+        let sending = self.backend.pool.send(request, self.ends()).await;
+        let status = sending.as_ref().map(|answer| answer.head.status.as_u16());
         self.errand.trail.answered(status.ok());
-        let answer = sending.map_err(|error| self.failure(stage, error))?;
+        let answer = sending.map_err(|failed| self.failure(stage, failed))?;
         let skew = &self.backend.clock_skew;
-        skew.measure(answer.headers(), asked, now());
+        skew.measure(&answer.head.headers, asked, now());
         Ok(answer)
     }
 
+    /// When a request that is sent now has to be over: with the call, where that is sooner than its own limit.
+    pub(super) fn ends(&self) -> Instant {
+        let left = self.deadline.left();
+        Instant::now() + left.min(self.backend.settings.timeouts.request)
+    }
+
     /// The complete request, signed for this moment.
-    pub(super) fn request(&self, draft: Draft<'_>) -> Result<Request, BackendError> {
+    pub(super) fn request(&self, draft: Draft<'_>) -> Result<Request<Full<Bytes>>, BackendError> {
         let stage = draft.stage;
         let base = &self.backend.settings.base;
-        let url = base
-            .at(draft.target)
-            .ok_or(BackendError::UnsafeTarget { stage })?;
-        let mut request = Request::new(draft.method.clone(), url);
+        let path = base.path_of(draft.target);
+        let path = path.ok_or(BackendError::UnsafeTarget { stage })?;
+        let body = Bytes::copy_from_slice(draft.body.unwrap_or_default());
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = draft.method.clone();
+        *request.uri_mut() = Uri::from(path);
         *request.headers_mut() = self.headers(&draft);
-        *request.body_mut() = draft.body.map(|body| body.to_vec().into());
         Ok(request)
     }
 
@@ -104,6 +107,7 @@ impl Wire<'_> {
                 headers.insert(name, value.clone());
             }
         }
+        headers.insert(HOST, self.backend.settings.base.host().clone());
         headers.insert(ACCEPT, JSON);
         if draft.body.is_some() {
             headers.insert(CONTENT_TYPE, JSON);
@@ -125,18 +129,18 @@ impl Wire<'_> {
     pub(super) async fn rejection(
         &self,
         stage: Stage,
-        answer: Response,
+        answer: Answer,
     ) -> Result<Rejection, BackendError> {
-        let status = answer.status();
+        let status = answer.head.status;
         if status.is_redirection() {
             let status = status.as_u16();
             return Err(BackendError::Redirected { stage, status });
         }
-        let headers = answer.headers().clone();
-        let body = outgoing::read_at_most(answer, ERROR_BODY_LIMIT).await;
+        let headers = answer.head.headers.clone();
+        let body = answer.read_at_most(ERROR_BODY_LIMIT).await;
         self.errand
             .trail
-            .received(body.as_ref().map_or(0, Vec::len));
+            .received(body.as_ref().map_or(0, Bytes::len));
         let now = (self.backend.settings.now)();
         // The status stands, whatever became of the body.
         Ok(Rejection::read(
@@ -148,31 +152,33 @@ impl Wire<'_> {
     }
 
     /// Tells failures apart by whether the backend may have the request.
-    pub(super) fn failure(&self, stage: Stage, error: reqwest::Error) -> BackendError {
-        let timeouts = self.backend.settings.timeouts;
-        let whole = self.deadline.whole();
-        // The call's end is what cut the request short, if there is nothing left of it.
-        let (limit, after) = if self.deadline.ends() <= Instant::now() {
-            (Limited::Call, whole)
-        } else {
-            (Limited::Request, timeouts.request)
-        };
-        let source = error.without_url();
-        match (source.is_timeout(), source.is_connect()) {
-            (true, true) if timeouts.connect < after => BackendError::TimedOut {
+    pub(super) fn failure(&self, stage: Stage, failed: Failed) -> BackendError {
+        match failed {
+            Failed::Unreachable(source) => BackendError::Unreachable { stage, source },
+            Failed::Broken(source) => BackendError::Broken { stage, source },
+            Failed::ConnectingTooLong => BackendError::TimedOut {
                 stage,
                 limit: Limited::Connecting,
-                after: timeouts.connect,
+                after: self.backend.settings.timeouts.connect,
                 sent: false,
             },
-            (true, connecting) => BackendError::TimedOut {
-                stage,
-                limit,
-                after,
-                sent: !connecting,
-            },
-            (false, true) => BackendError::Unreachable { stage, source },
-            (false, false) => BackendError::Broken { stage, source },
+            Failed::TooLong { sent } => self.too_long(stage, sent),
+        }
+    }
+
+    /// Nothing, or not all, came in time.
+    pub(super) fn too_long(&self, stage: Stage, sent: bool) -> BackendError {
+        // The call's end is what cut the request short, if there is nothing left of it.
+        let (limit, after) = if self.deadline.ends() <= Instant::now() {
+            (Limited::Call, self.deadline.whole())
+        } else {
+            (Limited::Request, self.backend.settings.timeouts.request)
+        };
+        BackendError::TimedOut {
+            stage,
+            limit,
+            after,
+            sent,
         }
     }
 }

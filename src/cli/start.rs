@@ -39,9 +39,10 @@ pub(super) fn failure(error: StartError, knob: impl Fn(&str) -> String) -> Faile
             addr,
             source,
         } => taken(addr, &source, &knob(setting)),
-        StartError::Client(_) | StartError::Seal(_) | StartError::Members(CannotAsk::Client(_)) => {
-            Failed::new(error)
-        }
+        StartError::Client(_)
+        | StartError::Connections(_)
+        | StartError::Seal(_)
+        | StartError::Members(CannotAsk::Client(_)) => Failed::new(error),
         StartError::Catalogue(_)
         | StartError::ReservedTool(_)
         | StartError::Keys(_)

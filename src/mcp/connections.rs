@@ -134,7 +134,7 @@ impl<H: HandlesMcp> Connections<H> {
             && let Some((id, ready)) =
                 fast_path::on_connection(&self.handler, &found.connection, &post)
         {
-            return self.runs(&found.connection, id, ready, &post).await;
+            return Box::pin(self.runs(&found.connection, id, ready, &post)).await;
         }
         let made = found.made;
         let answer = match (decoded(post.body), envelope) {

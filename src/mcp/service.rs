@@ -149,7 +149,8 @@ impl<H: HandlesMcp> McpService<H> {
         };
         if self.fast_path
             && is_modern(&post.parts.headers)
-            && let Some(answer) = fast_path::modern(&self.handler, &post).await
+            // In a box, so that requests of every other kind do not carry its state.
+            && let Some(answer) = Box::pin(fast_path::modern(&self.handler, &post)).await
         {
             return answer;
         }

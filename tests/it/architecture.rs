@@ -165,14 +165,18 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("std::process::Command", &["child"]),
     // It would wait for our children, whose exits the reaper of `child` takes.
     ("tokio::process", &[]),
-    ("hyper", &["server", "sandbox"]),
-    ("hyper_util", &["server", "sandbox"]),
+    ("hyper", &["backend::pool", "server", "sandbox"]),
+    ("hyper_util", &["backend::pool", "server", "sandbox"]),
+    ("hyper_rustls", &["backend::pool"]),
+    ("rustls", &["backend::pool"]),
     ("jsonwebtoken", &["auth", "sandbox"]),
+    ("quick_cache", &["auth::verified"]),
     ("aws_lc_rs", &["mcp::connections::id"]),
     ("hmac", &["identity", "mcp::seal", "sandbox"]),
     (
         "sha2",
         &[
+            "auth::verified",
             "catalogue::dialect",
             "guard::person",
             "identity",

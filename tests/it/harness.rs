@@ -62,6 +62,7 @@ pub(crate) struct Sidecar {
 
 /// Whether calls may go past rmcp: `scripts/test` runs everything once with, once without.
 fn fast_path() -> &'static str {
+    #[expect(clippy::disallowed_methods, reason = "the tests are no product")]
     match std::env::var("TESTS_WITHOUT_FAST_PATH") {
         Ok(_) => "false",
         Err(_) => "true",
