@@ -25,6 +25,10 @@ MESSAGES = [
     "still serving generation",
     "the catalogue was replaced",
     "it is started again in",
+    "it cannot be written, so writes are refused (see the log)",
+    "the audit cannot be written: its lines wait in memory",
+    "was not run, because no record of it could be kept:",
+    "the audit is written again",
 ]
 REASONS = ["missing", "wrong_audience", "expired", "not_yet_valid", "unknown_key", "bad_signature", "keys_unavailable"]
 
@@ -59,7 +63,7 @@ class Runbooks(unittest.TestCase):
         self.assertEqual(result.stderr.strip(), quoted.strip())
 
     def test_every_runbook_is_there(self):
-        for name in ("won't start", "401s", "403s", "429s", "clock skew", "backend down", "stale list", "rollback"):
+        for name in ("won't start", "401s", "403s", "429s", "clock skew", "backend down", "stale list", "audit", "rollback"):
             self.assertIn(f"\n#### Runbook: {name}\n", self.chapter)
 
     def test_every_file_that_is_named_exists(self):
