@@ -47,7 +47,8 @@ LABEL org.opencontainers.image.title="toolbridge" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /image/ /
 # What has to outlive the process, such as the names of writes under way: mount a volume here. Without one, and with a
-# read-only root, the log warns that they are forgotten with the process.
+# read-only root, the log warns that they are forgotten with the process. The audit is off, because it needs that volume:
+# whoever mounts one says TOOLBRIDGE_AUDIT__FILE=/var/lib/toolbridge/audit.jsonl, as deploy/kubernetes does.
 COPY --from=build --chown=65532:65532 /state /var/lib/toolbridge
 # `toolbridge.toml`, if there is one, is read from here: mount it at /etc/toolbridge/toolbridge.toml.
 WORKDIR /etc/toolbridge

@@ -69,9 +69,12 @@ import_secrets() {
   fi
 }
 
+# APP, then the arguments of the deployment but its image: whoever leaves the `--env` out deploys an app without a tenant.
 how_to_roll_back() {
+  local app=$1
+  shift
   say "What ran before is still there. Look, then go back:"
-  say "  $FLYCTL logs --app $1 --no-tail"
-  say "  $FLYCTL releases --app $1 --image          # the image of each release"
-  say "  $FLYCTL deploy --app $1 --config $2 --image IMAGE-OF-THE-RELEASE-BEFORE --ha=false"
+  say "  $FLYCTL logs --app $app --no-tail"
+  say "  $FLYCTL releases --app $app --image          # the image of each release"
+  say "  $FLYCTL$(printf ' %q' "$@") --image IMAGE-OF-THE-RELEASE-BEFORE"
 }

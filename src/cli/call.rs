@@ -11,9 +11,10 @@ use clap::Args;
 use rmcp::{
     RoleClient, ServiceExt,
     model::{CallToolRequestParams, CallToolResult, Tool},
-    service::RunningService,
+    service::{ClientInitializeError, RunningService, ServiceError},
     transport::{
-        StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
+        DynamicTransportError, StreamableHttpClientTransport,
+        streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -72,7 +73,8 @@ impl Call {
 
     async fn ask(self) -> Result<CallToolResult, Failed> {
         let client = self.connect().await?;
-        let tools = client.list_all_tools().await.map_err(Failed::new)?;
+        let unanswered = |error| unanswered(&self.url, error);
+        let tools = client.list_all_tools().await.map_err(&unanswered)?;
         let Some(tool) = tools.iter().find(|tool| tool.name == self.tool) else {
             let names = tools.iter().map(|tool| tool.name.as_ref());
             let hint = match nearest(&self.tool, names) {
@@ -86,7 +88,7 @@ impl Call {
         };
         let arguments = arguments(tool, self.arguments);
         let params = CallToolRequestParams::new(self.tool).with_arguments(arguments);
-        let result = client.call_tool(params).await.map_err(Failed::new);
+        let result = client.call_tool(params).await.map_err(unanswered);
         if let Err(error) = client.cancel().await {
             tracing::debug!(%error, "the connection was not closed cleanly");
         }
@@ -105,10 +107,65 @@ impl Call {
         let http = outgoing::client(timeouts).map_err(Failed::new)?;
         let config = StreamableHttpClientTransportConfig::with_uri(self.url.as_str())
             .auth_header(token.expose_secret());
-        let transport = StreamableHttpClientTransport::with_client(http, config);
-        ().serve(transport)
-            .await
-            .map_err(|error| Failed::new(format!("no MCP connection to {}: {error}", self.url)))
+        let transport = || StreamableHttpClientTransport::with_client(http.clone(), config.clone());
+        let connected = match ().serve(transport()).await {
+            // Where the second message of a handshake is refused, the client forgets why; the next one is told.
+            Err(error) if is_closed(&error) => ().serve(transport()).await,
+            connected => connected,
+        };
+        connected.map_err(|error| {
+            let refused = match &error {
+                ClientInitializeError::TransportError { error, .. } => refused(&self.url, error),
+                _ => None,
+            };
+            let said = || format!("no MCP connection to {}: {error}", self.url);
+            Failed::new(refused.unwrap_or_else(said))
+        })
+    }
+}
+
+fn is_closed(error: &ClientInitializeError) -> bool {
+    let ClientInitializeError::TransportError { error, .. } = error else {
+        return false;
+    };
+    let error = error.error.downcast_ref();
+    matches!(
+        error,
+        Some(StreamableHttpError::<reqwest::Error>::TransportChannelClosed)
+    )
+}
+
+fn unanswered(url: &str, error: ServiceError) -> Failed {
+    let refused = match &error {
+        ServiceError::TransportSend(error) => refused(url, error),
+        _ => None,
+    };
+    refused.map_or_else(|| Failed::new(error), Failed::new)
+}
+
+/// Of a server that is there and says no, what there is to do. The client drops the words of its answer, and keeps the wait
+/// and the scopes.
+fn refused(url: &str, error: &DynamicTransportError) -> Option<String> {
+    let error = error.error.downcast_ref();
+    match error? {
+        StreamableHttpError::<reqwest::Error>::HttpStatus(no) if no.status == 429 => {
+            let seconds = no
+                .retry_after
+                .as_ref()
+                .and_then(|it| it.parse::<u64>().ok());
+            let when = seconds.map_or("later".to_owned(), |seconds| format!("in {seconds} s"));
+            Some(format!(
+                "you call too often: try again {when} (429 from {url})"
+            ))
+        }
+        StreamableHttpError::AuthRequired(_) => Some(format!(
+            "the token is not accepted (401 from {url}): `toolbridge doctor {url} --token-file FILE` says why"
+        )),
+        StreamableHttpError::InsufficientScope(no) => {
+            let scopes = no.required_scope.as_deref().unwrap_or("another scope");
+            Some(format!("the token lacks {scopes} (403 from {url})"))
+        }
+        _ => None,
     }
 }
 
@@ -142,5 +199,53 @@ fn shown(result: &CallToolResult) -> Value {
             .collect::<Vec<_>>()
             .join("\n")
             .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+
+    use rmcp::transport::streamable_http_client::{
+        AuthRequiredError, HttpStatusError, InsufficientScopeError,
+    };
+
+    use super::*;
+
+    const URL: &str = "https://acme.example.com/mcp";
+
+    fn said(error: StreamableHttpError<reqwest::Error>) -> Option<String> {
+        let id = TypeId::of::<()>();
+        refused(
+            URL,
+            &DynamicTransportError::from_parts("a transport", id, Box::new(error)),
+        )
+    }
+
+    fn of_status(status: u16, retry_after: Option<&str>) -> Option<String> {
+        said(HttpStatusError::new(status, retry_after.map(str::to_owned)).into())
+    }
+
+    #[test]
+    fn a_server_that_says_no_is_no_broken_connection() {
+        insta::assert_snapshot!(of_status(429, Some("7")).unwrap(), @"you call too often: try again in 7 s (429 from https://acme.example.com/mcp)");
+        for unusable in [
+            None,
+            Some("Thu, 26 Nov 2026 12:00:00 GMT"),
+            Some("\u{1b}[2J"),
+        ] {
+            let said = of_status(429, unusable).unwrap();
+            assert_eq!(
+                said,
+                format!("you call too often: try again later (429 from {URL})")
+            );
+        }
+        assert_eq!(of_status(503, Some("7")), None);
+        let challenge = "Bearer error_description=\"x\"".to_owned();
+        let unknown = StreamableHttpError::AuthRequired(AuthRequiredError::new(challenge.clone()));
+        insta::assert_snapshot!(said(unknown).unwrap(), @"the token is not accepted (401 from https://acme.example.com/mcp): `toolbridge doctor https://acme.example.com/mcp --token-file FILE` says why");
+        let scope = Some("notes:read".to_owned());
+        let poor = InsufficientScopeError::new(challenge, scope);
+        insta::assert_snapshot!(said(StreamableHttpError::InsufficientScope(poor)).unwrap(), @"the token lacks notes:read (403 from https://acme.example.com/mcp)");
     }
 }

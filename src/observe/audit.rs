@@ -26,7 +26,7 @@ use tokio::{
 
 pub use file::CannotAudit;
 pub use line::{Entry, Hash, LONGEST_ARGUMENTS, Link, NoHash};
-pub use verify::{Report, Unproven, verify};
+pub use verify::{Report, Unproven, verify, with_older};
 
 use chain::{Chain, NotWritten, Rotation};
 use line::Event;

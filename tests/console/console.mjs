@@ -199,6 +199,34 @@ await report.step("the tabs can be walked with the keyboard", async () => {
   await page.screenshot({ path: `${PICTURES}/tools-light.png` });
 });
 
+await report.step("calls that are more than the sidecar keeps between two looks are counted, and no others", async () => {
+  const busy = await opened();
+  await busy.page.getByText("Ready", { exact: true }).waitFor();
+  await busy.page.locator("tr.call").first().waitFor();
+  must(await busy.page.locator("#missed").isHidden(), "calls from before the first look are not missed");
+  let [hold, pass] = [];
+  const held = new Promise((resolve) => { hold = resolve; });
+  const gate = new Promise((resolve) => { pass = resolve; });
+  await busy.page.route("**/console/calls?*", async (route) => {
+    hold();
+    await gate;
+    await route.continue();
+  });
+  await held;
+  // Refused before the backend is asked, so that its limits are not met.
+  for (let round = 0; round < 5; round += 1) await Promise.all(Array.from({ length: 46 }, () => calls("get_note", {})));
+  pass();
+  await busy.page.locator("#missed").getByText("30 calls not shown").waitFor();
+  equal(await busy.page.locator("tr.call").count(), 200);
+  // One that is shown is not missed, and leaves what was missed there.
+  await calls("get_task", {});
+  await busy.page.locator("tr.call", { hasText: "get_task" }).waitFor();
+  must((await busy.page.locator("#missed").innerText()).startsWith("30 calls not shown"), "another number");
+  await busy.page.screenshot({ path: `${PICTURES}/missed-light.png` });
+  await clean(busy);
+  await busy.context.close();
+});
+
 await report.step("nothing was asked of anybody else, and no policy was broken", () => clean(main));
 
 await report.step("in the dark, on a telephone, and with no tab open by mouse", async () => {

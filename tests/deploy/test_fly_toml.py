@@ -7,6 +7,8 @@ import subprocess
 import tomllib
 import unittest
 
+import audits
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -70,6 +72,14 @@ class FlyToml(unittest.TestCase):
         [mount] = self.fly["mounts"]
         self.assertEqual(mount["destination"], self.env["STATE_DIRECTORY"])
         self.assertIn(f"volumes create {mount['source']} ", (ROOT / "scripts/deploy-tenant").read_text())
+
+    def test_the_audit_is_on_and_on_the_volume_of_which_it_takes_half(self):
+        [mount] = self.fly["mounts"]
+        file = pathlib.PurePosixPath(self.env["TOOLBRIDGE_AUDIT__FILE"])
+        self.assertEqual(str(file.parent), mount["destination"])
+        self.assertLess(audits.most_bytes(self.env), audits.size(mount["initial_size"]) * 0.6)
+        self.assertNotIn("TOOLBRIDGE_AUDIT__ARGUMENTS", self.env, "lines have no data of people")
+        self.assertNotIn("TOOLBRIDGE_AUDIT__ON_FAILURE", self.env, "a write without a line is refused")
 
     def test_no_secret_and_no_tenant_is_in_it(self):
         for name in self.env:

@@ -37,6 +37,13 @@ class Images(unittest.TestCase):
                 self.assertRegex(last, r'(?m)^HEALTHCHECK .*"[^"]*/toolbridge", "health"\]$')
                 self.assertRegex(last, r'(?m)^ENTRYPOINT \["')
 
+    def test_the_audit_is_off_where_no_volume_is_mounted(self):
+        for file in FILES:
+            with self.subTest(file.name):
+                lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+                self.assertNotIn("TOOLBRIDGE_AUDIT", "\n".join(lines))
+                self.assertNotIn("VOLUME", "\n".join(lines), "one that nobody named is kept for nobody")
+
     def test_dependencies_are_compiled_before_the_sources_are_there(self):
         text = FILES[0].read_text()
         manifest, first, sources = (text.index(each) for each in ("COPY Cargo.toml", "cargo build", "COPY . ."))

@@ -12,6 +12,8 @@ import unittest
 
 import yaml
 
+import audits
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
 VERSION = "1.37.0"
@@ -92,6 +94,25 @@ class Kubernetes(unittest.TestCase):
             self.assertIn("memory", container["resources"]["limits"])
             self.assertIn("memory", container["resources"]["requests"])
 
+    def test_the_audit_is_on_and_on_the_claim_of_which_it_takes_half(self):
+        file = pathlib.PurePosixPath(self.env["TOOLBRIDGE_AUDIT__FILE"])
+        [mount] = [each for each in self.sidecar["volumeMounts"] if each["mountPath"] == str(file.parent)]
+        self.assertFalse(mount.get("readOnly", False))
+        claims = {each["metadata"]["name"]: each["spec"] for each in self.objects["StatefulSet"]["spec"]["volumeClaimTemplates"]}
+        self.assertNotIn(mount["name"], [each["name"] for each in self.pod["volumes"]], "a claim outlives the pod")
+        claim = claims[mount["name"]]
+        self.assertLess(audits.most_bytes(self.env), audits.size(claim["resources"]["requests"]["storage"]) * 0.6)
+        self.assertEqual(self.pod["securityContext"]["fsGroup"], self.pod["securityContext"]["runAsGroup"], "may write there")
+        self.assertEqual(set(audits.settings(self.env)),
+                         {f"TOOLBRIDGE_AUDIT__{key}" for key in ("FILE", "MAX_SIZE", "KEEP")})
+
+    def test_one_process_writes_the_audit(self):
+        spec = self.objects["StatefulSet"]["spec"]
+        self.assertEqual(spec["replicas"], 1)
+        # Each pod of a StatefulSet has a claim of its own, and is gone before the next one starts.
+        self.assertEqual(spec.get("podManagementPolicy", "OrderedReady"), "OrderedReady")
+        self.assertEqual(spec["volumeClaimTemplates"][0]["spec"]["accessModes"], ["ReadWriteOnce"])
+
     def test_a_pod_is_killed_later_than_everything_that_ends_before(self):
         seconds = lambda name: int(self.env[name].rstrip("s"))
         pause = self.backend["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -120,7 +141,7 @@ class Kubernetes(unittest.TestCase):
     def test_the_secrets_are_those_of_the_example_and_the_example_has_none(self):
         secret = yaml.safe_load((FOLDER / "secret.example.yaml").read_text())
         folder = {mount["name"]: mount["mountPath"] for mount in self.sidecar["volumeMounts"]}["secrets"]
-        read = {value.removeprefix(folder + "/") for name, value in self.env.items() if name.endswith("_FILE")}
+        read = {value.removeprefix(folder + "/") for name, value in self.env.items() if (value or "").startswith(folder)}
         self.assertEqual(read, set(secret["stringData"]))
         for value in secret["stringData"].values():
             self.assertLess(len(value), 32, "too short to be taken")
@@ -128,7 +149,7 @@ class Kubernetes(unittest.TestCase):
     def test_the_product_takes_these_settings(self):
         """`serve` reads them, and refuses nothing but the secrets of the example, which are too short."""
         secret = yaml.safe_load((FOLDER / "secret.example.yaml").read_text())["stringData"]
-        environment = {name: value for name, value in self.env.items() if not name.endswith("_FILE")} | secret
+        environment = {name: value for name, value in self.env.items() if name.removesuffix("_FILE") not in secret} | secret
         result = subprocess.run([os.environ["TOOLBRIDGE"], "serve"], env=environment, capture_output=True, text=True,
                                 timeout=30, cwd="/")
         self.assertEqual(result.returncode, 64)

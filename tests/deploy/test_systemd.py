@@ -28,6 +28,9 @@ class Systemd(unittest.TestCase):
     def values(self, key):
         return re.findall(rf"^{key}=(.*)$", self.text, re.MULTILINE)
 
+    def variables(self):
+        return dict(value.split("=", 1) for value in self.values("Environment"))
+
     def test_the_unit_is_sound(self):
         result = self.analyze("verify", "--man=no")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
@@ -55,9 +58,24 @@ class Systemd(unittest.TestCase):
 
     def test_every_secret_is_a_credential_and_named_by_its_variable(self):
         credentials = {value.split(":")[0] for value in self.values("LoadCredential")}
-        variables = dict(value.split("=", 1) for value in self.values("Environment"))
+        variables = {name: value for name, value in self.variables().items() if name.endswith("_FILE")}
+        variables.pop("TOOLBRIDGE_AUDIT__FILE")
         self.assertEqual(variables, {f"{name}_FILE": f"%d/{name}" for name in credentials})
         self.assertLessEqual({"TENANT_HEADER_SECRET", "SEAL_SECRET", "OPS_TOKEN"}, credentials)
+
+    def test_the_audit_is_on_in_the_one_folder_that_the_service_may_write(self):
+        self.assertEqual(self.values("ProtectSystem"), ["strict"])
+        self.assertEqual(self.values("ReadWritePaths"), [])
+        [folder] = self.values("StateDirectory")
+        self.assertEqual(self.variables()["TOOLBRIDGE_AUDIT__FILE"], f"%S/{folder}/audit.jsonl")
+        self.assertEqual(self.values("StateDirectoryMode"), ["0700"])
+
+    def test_the_unit_says_how_much_of_the_disk_the_audit_takes(self):
+        example = (ROOT / "toolbridge.example.toml").read_text()
+        chapter = re.search(r"\n\[audit\]\n(.*?)\n\[", example, re.DOTALL).group(1)
+        [megabytes] = re.findall(r'^max_size = "(\d+) MiB"', chapter, re.MULTILINE)
+        [keep] = re.findall(r"^keep = (\d+)", chapter, re.MULTILINE)
+        self.assertIn(f"at most {int(megabytes) * (int(keep) + 1)} MiB", self.text)
 
     def test_a_wrong_setting_is_not_tried_again(self):
         [status] = self.values("RestartPreventExitStatus")

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import tempfile
 import unittest
@@ -166,7 +167,10 @@ class OnFly(unittest.TestCase):
         result = self.deploy(*GOOD, fail="deploy")
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"releases --app {APP} --image", result.stderr)
-        self.assertIn(f"deploy --app {APP}", result.stderr)
+        [back] = re.findall(rf"^  {STUB} (deploy .*)", result.stderr, re.MULTILINE)
+        self.assertIn("--image IMAGE-OF-THE-RELEASE-BEFORE", back)
+        # With all that it was deployed with, but the image.
+        self.assertLessEqual(set(self.changes()[-1]) - {"registry.fly.io/acme:1"}, set(shlex.split(back)))
         self.assertFalse((self.folder / "doctor").exists())
 
     def test_a_doctor_who_is_not_content_is_an_error(self):
@@ -174,6 +178,14 @@ class OnFly(unittest.TestCase):
         result = self.deploy(*GOOD)
         self.assertEqual(result.returncode, 1)
         self.assertIn("releases --app", result.stderr)
+
+    def test_without_a_doctor_nothing_is_called(self):
+        (self.folder / "toolbridge").unlink()
+        result = self.deploy(*GOOD)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("set TOOLBRIDGE to the binary", result.stderr)
+        self.assertEqual(self.calls(), [])
+        self.assertEqual(self.deploy(*GOOD, "--dry-run").returncode, 0)
 
     def test_whatever_fails_nothing_is_deployed_after_it(self):
         for fail in ("apps list", "apps create", "secrets list", "secrets import", "volumes list", "volumes create"):

@@ -140,7 +140,7 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Outside crate (or part of the standard library) → the modules it may appear in.
 const OUTSIDE: &[(&str, &[&str])] = &[
     ("rmcp", &["mcp", "cli::call"]),
-    // Error types of the client pass through `app` and the sandbox's own key fetching.
+    // Error types of the client pass through `app`, `cli::call` and the sandbox's own key fetching.
     (
         "reqwest",
         &[
@@ -150,6 +150,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
             "identity",
             "app",
             "child",
+            "cli::call",
             "doctor",
             "isolation",
             "observe::traces",

@@ -21,7 +21,9 @@ use toolbridge::{
     clock,
 };
 
-use crate::harness::{Backend, Person, fake_backend::Down, in_time, shipped};
+use crate::harness::{
+    Backend, FakeBackend, Person, Setup, fake_backend::Down, in_time, shipped, token_for,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_toolbridge");
 
@@ -210,6 +212,39 @@ async fn a_tool_error_is_json_and_a_failure() {
         .failed(1);
     assert!(!refused.contains("nonsense"), "{refused}");
     assert_eq!(dev.interrupted().await.1, Some(0));
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_before_mcp_says_what_to_do() {
+    let backend = FakeBackend::start();
+    let setup = Setup::before(&backend);
+    let setup = setup.set("limits.person.requests", "1");
+    let setup = setup.set("limits.person.burst", "1");
+    let sidecar = setup.set("limits.person.window", "1h").start().await;
+    let url = format!("{}/mcp", sidecar.url);
+    let call = async |token: &str| {
+        runs(&["call", "list_notes", "--url", &url, "--token", token])
+            .await
+            .failed(1)
+    };
+    // Two requests are let through: the third one is the list of tools, the second message of the handshake, or the first.
+    for (used, person) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        for _ in 0..used {
+            let before = sidecar.person(person).asks("tools/list", json!({})).await;
+            assert_eq!(before.status, 200, "{before:?}");
+        }
+        let said = call(&token_for(person)).await;
+        assert!(
+            said.starts_with("you call too often: try again in "),
+            "{used}: {said}"
+        );
+        assert!(said.ends_with(&format!(" s (429 from {url})\n")), "{said}");
+    }
+    let stranger = call("nonsense").await;
+    assert!(
+        stranger.starts_with("the token is not accepted (401 from "),
+        "{stranger}"
+    );
 }
 
 #[tokio::test]

@@ -149,17 +149,7 @@ impl LogFile {
 
     /// The older parts that are still here, the oldest first.
     pub(super) fn older(&self) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(folder_of(&self.path))? {
-            let path = entry?.path();
-            if let Some((base, number)) = part_of(&path)
-                && base.file_name() == self.path.file_name()
-            {
-                found.push((number, path));
-            }
-        }
-        found.sort();
-        Ok(found.into_iter().map(|(_, path)| path).collect())
+        older_of(&self.path)
     }
 
     /// Leaves this many older parts, and says which went.
@@ -175,6 +165,21 @@ impl LogFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The older parts beside this file, the oldest first.
+pub(super) fn older_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder_of(path))? {
+        let beside = entry?.path();
+        if let Some((base, number)) = part_of(&beside)
+            && base.file_name() == path.file_name()
+        {
+            found.push((number, beside));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The base and the number, where this is an older part.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    file::part_of,
+    file::{older_of, part_of},
     line::{self, Hash, LONGEST, Link, Read},
 };
 
@@ -78,6 +78,23 @@ pub fn verify(files: &[PathBuf], expected: Option<Hash>) -> Result<Report, Unpro
         Some(hash) if walk.report.behind_expected.is_none() => Err(Unproven::Unexpected(hash)),
         _ => Ok(walk.report),
     }
+}
+
+/// Each file behind its older parts.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn with_older(files: &[PathBuf]) -> Result<Vec<PathBuf>, Unproven> {
+    let mut all = Vec::new();
+    for path in files {
+        let older = older_of(path).map_err(|source| Unproven::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        all.extend(older);
+        all.push(path.clone());
+    }
+    Ok(all)
 }
 
 /// Parts of one audit in the order in which they were written, the newest being the one without a number; anything else

@@ -20,19 +20,22 @@ const SHOWN = 200;
 const MEMORIES = 60;
 
 let calls = [];
-let last = 0;
+/** The number of the newest call we know of; null before the first look. */
+let last = null;
+let missed = 0;
 let ahead = 0;
 let isPaused = false;
 let held = [];
 const memories = [];
 
 /** The highest number we have. */
-export const lastNumber = () => last;
+export const lastNumber = () => last ?? 0;
 
 /** Everything of before is of another process. */
 export function startAnew() {
   calls = [];
-  last = 0;
+  last = null;
+  miss(-missed);
   held = [];
   memories.length = 0;
   byId("calls").replaceChildren();
@@ -93,12 +96,23 @@ function breakerTile(guard) {
 
 /** Calls that have ended since. */
 export function takeCalls(answer) {
+  const [first] = answer.calls;
+  // The sidecar keeps fewer than may end between two looks. What was before the first look is not missed.
+  if (first && last !== null && first.number > last + 1) miss(first.number - last - 1);
   last = answer.last;
   for (const call of answer.calls) call.at_ms = Date.parse(call.at);
   calls = calls.concat(answer.calls).slice(-KEPT);
   if (isPaused) held = held.concat(answer.calls).slice(-SHOWN);
   else showCalls(answer.calls);
   pauseWord();
+}
+
+/** Says how many calls neither list nor plots have. */
+function miss(more) {
+  missed += more;
+  const note = byId("missed");
+  note.hidden = missed === 0;
+  note.textContent = `${count(missed)} ${missed === 1 ? "call" : "calls"} not shown, nor in the plots: more ended between two looks of this page than the sidecar keeps. The log has them.`;
 }
 
 function showCalls(fresh) {

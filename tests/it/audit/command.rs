@@ -110,6 +110,13 @@ async fn several_files_are_one_chain() {
     last hash ecd7c29da2ea48090b4f7dcf2231577f166e6ac1ab0cd8d96f189b025e88aded
     exit 0
     ");
+    let all = verify(folder.path(), &NAMES);
+    assert_eq!(verify(folder.path(), &["--older", NAMES[0]]), all);
+    let elsewhere = folder.path().join(NAMES[0]);
+    let elsewhere = elsewhere.to_str().unwrap();
+    assert_eq!(verify(Path::new("/"), &["--older", elsewhere]), all);
+    let nowhere = verify(folder.path(), &["--older", "nowhere/audit.jsonl"]);
+    assert!(nowhere.ends_with("exit 64"), "{nowhere}");
     insta::assert_snapshot!(verify(folder.path(), &[NAMES[2], NAMES[0]]), @"
     ok: 6 lines in 2 files
     behind    seq 4, hash ab453bb741fae3f7d1d6071b1cd28b1dc86e41fd09b4ba8fdecb275bb04097ac (files before were not given)
