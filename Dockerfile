@@ -20,6 +20,7 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-re
 
 # The dependencies, in a layer of their own that is made anew only when the lock file changes.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     rustc -vV | sed -n 's/^host: //p' > /host; \
     mkdir src; touch src/lib.rs; echo 'fn main() {}' > src/main.rs; \

@@ -154,7 +154,7 @@ impl Command {
             Self::Tools(tools) => tools.run(),
             Self::Call(call) => call.run(),
             Self::Token(token) => token.run(),
-            Self::Schema => say(&format!("{:#}\n", catalogue::schema())),
+            Self::Schema => say(catalogue::SCHEMA),
             Self::Operations => say(operations::BUILT_IN),
             Self::Doctor(doctor) => doctor.run(),
             Self::Health(health) => health.run(),

@@ -1,12 +1,30 @@
-//! The JSON Schema of `tools.yaml` for editors: what `raw` derives, without the traces of Rust in it.
-//! It is a help while typing; what is right and wrong is decided by `read` and `check`.
+//! The JSON Schema of `tools.yaml` for editors: what `raw` derives, without the traces of Rust in it. Part of the tests, which
+//! hold `tools.schema.json` to it. It is a help while typing; what is right and wrong is decided by `read` and `check`.
 
 use serde_json::{Map, Value, json};
 
-use super::raw::RawCatalogue;
+use super::{SCHEMA, raw::RawCatalogue};
 
-/// The schema that `tools.schema.json` holds.
-pub(super) fn schema() -> Value {
+#[test]
+fn the_file_beside_tools_yaml_is_what_the_source_says() {
+    assert!(
+        SCHEMA == printed(),
+        "tools.schema.json is old: cargo test write_the_schema -- --ignored"
+    );
+}
+
+#[test]
+#[ignore = "writes tools.schema.json, after a change of what a catalogue may hold"]
+fn write_the_schema() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tools.schema.json");
+    std::fs::write(path, printed()).expect("a file of ours");
+}
+
+fn printed() -> String {
+    format!("{:#}\n", schema())
+}
+
+fn schema() -> Value {
     let mut schema = schemars::schema_for!(RawCatalogue).to_value();
     tidy(&mut schema);
     // An operation may change one key only, so the struct both share cannot say this.

@@ -1,5 +1,5 @@
 //! The shape of `tools.yaml`, format version 1, as it stands in the file: every value with its place, nothing checked
-//! yet. The comments here are the documentation an editor shows: `toolbridge schema` prints them as JSON Schema.
+//! yet. The comments here are the documentation an editor shows: tools.schema.json holds them.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

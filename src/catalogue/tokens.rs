@@ -4,19 +4,18 @@ use serde_json::{Value, json};
 
 use super::tool::Tool;
 
+mod table;
+
 /// Tokens of a text.
 #[must_use]
 pub fn count(text: &str) -> usize {
-    tiktoken_rs::o200k_base_singleton()
-        .encode_ordinary(text)
-        .len()
+    count_each(&[text.to_owned()]).into_iter().sum()
 }
 
-/// Tokens of each text, by a tokenizer that is dropped again: a sidecar counts once and runs for months. Its tables are tens
-/// of megabytes, which the allocator may keep for what comes later.
+/// Tokens of each text, by a tokenizer that is made for these and dropped again: a sidecar counts once and runs for months.
 #[must_use]
 pub fn count_each(texts: &[String]) -> Vec<usize> {
-    let Ok(tokenizer) = tiktoken_rs::o200k_base() else {
+    let Some(tokenizer) = table::tokenizer(texts) else {
         return vec![0; texts.len()];
     };
     let each = texts.iter();
@@ -45,6 +44,8 @@ pub fn listed(tool: &Tool) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::catalogue::Catalogue;
 
@@ -55,5 +56,49 @@ mod tests {
         let tokens = count(&Value::from(listed).to_string());
         assert_eq!(catalogue.tools().len(), 40);
         assert!(tokens <= 6_000, "{tokens} tokens");
+    }
+
+    /// By the whole tokenizer of tiktoken-rs.
+    fn theirs(texts: &[String]) -> Vec<usize> {
+        let whole = tiktoken_rs::o200k_base_singleton();
+        let each = texts.iter();
+        each.map(|text| whole.encode_ordinary(text).len()).collect()
+    }
+
+    #[test]
+    fn texts_count_as_tiktoken_rs_counts_them() {
+        let catalogue = Catalogue::shipped().expect("the shipped catalogue is valid");
+        let listed = catalogue.tools().iter().map(listed);
+        let mut texts: Vec<_> = listed.map(|tool| tool.to_string()).collect();
+        texts.push(texts.concat());
+        texts.extend([
+            String::new(),
+            "a".repeat(5_000),
+            " \t\r\n \u{a0}\u{3000}  x \n\n".repeat(40),
+            "Übergrößenträger naïve ĳ Ångström ǅ ﬁ ß 'S 'll 123456789 <|endoftext|>".to_owned(),
+            "汉字かな交じり文 한국어 עברית العربية हिन्दी ไทย 👩‍👩‍👧‍👦 🇩🇪 e\u{301} \u{10ffff}\0"
+                .to_owned(),
+        ]);
+        for file in [
+            "README.md",
+            "CHANGELOG.md",
+            "Cargo.lock",
+            "tools.yaml",
+            "src/server.rs",
+        ] {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            texts.push(std::fs::read_to_string(root.join(file)).expect("a file of ours"));
+        }
+        assert_eq!(count_each(&texts), theirs(&texts));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        #[test]
+        fn any_texts_count_as_tiktoken_rs_counts_them(texts: Vec<String>, more in "[ -~\\s]{0,300}") {
+            let texts: Vec<_> = texts.into_iter().chain([more]).collect();
+            prop_assert_eq!(count_each(&texts), theirs(&texts));
+        }
     }
 }

@@ -29,10 +29,16 @@ impl Check {
 
 /// A line a tool: name, effect, scopes, tokens; then the sum.
 fn table(catalogue: &Catalogue) -> String {
+    let tools = catalogue.tools().iter();
+    let mut texts: Vec<_> = tools.map(|tool| tokens::listed(tool).to_string()).collect();
+    texts.push(tools::list_text(catalogue));
+    let counts = tokens::count_each(&texts);
+    let whole = counts.last().copied().unwrap_or(0);
     let rows: Vec<_> = catalogue
         .tools()
         .iter()
-        .map(|tool| {
+        .zip(counts)
+        .map(|(tool, tokens)| {
             let effect = match tool.effect {
                 Effect::Read => "read",
                 Effect::Write if tool.annotations.destructive => "write, destructive",
@@ -42,7 +48,6 @@ fn table(catalogue: &Catalogue) -> String {
                 [] => "-".to_owned(),
                 scopes => scopes.join(" "),
             };
-            let tokens = tokens::count(&tokens::listed(tool).to_string());
             (tool.name.as_str(), effect, scopes, tokens)
         })
         .collect();
@@ -70,9 +75,8 @@ fn table(catalogue: &Catalogue) -> String {
     }
     let _ = writeln!(
         table,
-        "{} tools, {} tokens as one tool list (o200k); the budget is 6000 for 40",
-        rows.len(),
-        tools::list_tokens(catalogue)
+        "{} tools, {whole} tokens as one tool list (o200k); the budget is 6000 for 40",
+        rows.len()
     );
     table
 }

@@ -130,8 +130,8 @@ fn shown(catalogue: &Catalogue, dialect: &Dialect) -> Vec<Map<String, Value>> {
     shown.collect()
 }
 
-/// What the whole list costs a model.
-pub(super) fn list_tokens(catalogue: &Catalogue) -> usize {
+/// The whole list, as a model reads it.
+pub(super) fn list_text(catalogue: &Catalogue) -> String {
     let tools = shown(catalogue, dialect::default());
-    tokens::count(&json!({ "tools": tools }).to_string())
+    json!({ "tools": tools }).to_string()
 }

@@ -10,7 +10,7 @@ mod reports;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use toolbridge::catalogue::{Catalogue, Effect, Plan, Problems, operations, schema, tokens};
+use toolbridge::catalogue::{Catalogue, Effect, Plan, Problems, SCHEMA, operations, tokens};
 
 use crate::canonical_calls::canonical_calls;
 
