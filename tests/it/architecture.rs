@@ -145,7 +145,6 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         "reqwest",
         &[
             "outgoing",
-            "backend",
             "auth",
             "identity",
             "app",
