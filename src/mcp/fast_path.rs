@@ -8,7 +8,10 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny},
+};
 use serde_json::{Map, Value, value::RawValue};
 use tokio_util::sync::CancellationToken;
 
@@ -91,9 +94,17 @@ struct Params<'a> {
 struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    #[serde(
+        default,
+        deserialize_with = "as_value",
+        rename = "io.modelcontextprotocol/clientCapabilities"
+    )]
     capabilities: Option<ClientCapabilities>,
-    #[serde(rename = "io.modelcontextprotocol/clientInfo")]
+    #[serde(
+        default,
+        deserialize_with = "as_value",
+        rename = "io.modelcontextprotocol/clientInfo"
+    )]
     client: Option<Implementation>,
     #[serde(
         default,
@@ -137,6 +148,17 @@ impl<'a> Message<'a> {
         let is_known = message.unknown.is_empty() && message.params.unknown.is_empty();
         is_known.then_some(message)
     }
+}
+
+/// Every value in it is read, as rmcp does, also those of keys that the type does not have.
+fn as_value<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Option::<Value>::deserialize(deserializer)?;
+    let read = value.map(serde_json::from_value).transpose();
+    read.map_err(D::Error::custom)
 }
 
 /// The answer to a call of 2026-07-28, once it has ended; `None`: it was not begun.
@@ -309,6 +331,26 @@ mod tests {
             assert!(is_read(&with(plain)), "{plain}");
         }
         for odd in ["\"\\ud800\"", "[{\"\\udc00\":1}]", "1e400"] {
+            assert!(!is_read(&with(odd)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_is_read_to_its_end() {
+        let with = |member: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"a","_meta":{{"io.modelcontextprotocol/{member}}}}}}}"#
+            )
+        };
+        let plain = r#"clientInfo":{"name":"a","version":"1","more":[{}]}"#;
+        assert!(is_read(&with(plain)) && is_read(&with(r#"clientCapabilities":{"x":1}"#)));
+        for odd in [
+            r#"clientInfo":{"name":"a","version":"1","more":"\udc00"}"#,
+            r#"clientInfo":{"name":"a"}"#,
+            r#"clientCapabilities":{"x":"\ud800"}"#,
+            // A name that the JSON library keeps for itself.
+            r#"clientCapabilities":{"$serde_json::private::RawValue":[]}"#,
+        ] {
             assert!(!is_read(&with(odd)), "{odd}");
         }
     }
