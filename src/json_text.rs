@@ -74,6 +74,12 @@ impl JsonText {
         Self(written.into())
     }
 
+    /// Whether an object or array around it is not too deep.
+    #[must_use]
+    pub fn fits_in_another(&self) -> bool {
+        depth(&self.0) < DEEPEST
+    }
+
     /// The text.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

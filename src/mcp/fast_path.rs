@@ -8,7 +8,10 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IgnoredAny},
+};
 use serde_json::{Map, Value, value::RawValue};
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +62,9 @@ pub struct ReadyCall {
     pub(super) era: Era,
 }
 
+/// A derived reader takes arrays for objects, and skips what it does not know without reading it; with something
+/// flattened it does neither, like rmcp's: half a surrogate pair is no text, wherever it stands.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Message<'a> {
     #[serde(borrow)]
     jsonrpc: Cow<'a, str>,
@@ -70,16 +74,19 @@ struct Message<'a> {
     method: Cow<'a, str>,
     #[serde(borrow)]
     params: Params<'a>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Params<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     arguments: Option<Map<String, Value>>,
     #[serde(borrow, default, rename = "_meta")]
     meta: Meta<'a>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 /// Keys that nobody reads are no reason to take another way.
@@ -87,9 +94,17 @@ struct Params<'a> {
 struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    #[serde(
+        default,
+        deserialize_with = "as_value",
+        rename = "io.modelcontextprotocol/clientCapabilities"
+    )]
     capabilities: Option<ClientCapabilities>,
-    #[serde(rename = "io.modelcontextprotocol/clientInfo")]
+    #[serde(
+        default,
+        deserialize_with = "as_value",
+        rename = "io.modelcontextprotocol/clientInfo"
+    )]
     client: Option<Implementation>,
     #[serde(
         default,
@@ -113,6 +128,8 @@ struct Meta<'a> {
         rename = "dev.toolbridge/idempotency_key"
     )]
     write_name: Option<Value>,
+    #[serde(flatten)]
+    _others: Map<String, Value>,
 }
 
 /// What is written as null is there.
@@ -122,6 +139,26 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Message<'a> {
+    /// What is written there, if there is nothing that is unknown here.
+    fn of(body: &'a [u8]) -> Option<Self> {
+        let message: Self = serde_json::from_slice(body).ok()?;
+        let is_known = message.unknown.is_empty() && message.params.unknown.is_empty();
+        is_known.then_some(message)
+    }
+}
+
+/// Every value in it is read, as rmcp does, also those of keys that the type does not have.
+fn as_value<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Option::<Value>::deserialize(deserializer)?;
+    let read = value.map(serde_json::from_value).transpose();
+    read.map_err(D::Error::custom)
 }
 
 /// The answer to a call of 2026-07-28, once it has ended; `None`: it was not begun.
@@ -196,7 +233,7 @@ pub(super) fn on_connection<'a>(
 
 /// The message, if it is a call and everything in it is known here.
 fn read<'a>(post: &Post<'a>) -> Option<Message<'a>> {
-    let message: Message<'a> = serde_json::from_slice(post.body).ok()?;
+    let message = Message::of(post.body)?;
     let is_plain = message.jsonrpc == "2.0"
         && message.method == CALL
         && is_plain_id(message.id.get())
@@ -252,7 +289,82 @@ impl ReadyCall {
 
 #[cfg(test)]
 mod tests {
-    use super::is_plain_id;
+    use super::{Message, is_plain_id};
+
+    fn is_read(body: &str) -> bool {
+        Message::of(body.as_bytes()).is_some()
+    }
+
+    #[test]
+    fn an_array_in_the_place_of_an_object_is_left_to_rmcp() {
+        for (body, is_plain) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#,
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":{}}}"#,
+                true,
+            ),
+            (r#"["2.0",1,"tools/call",{"name":"a"}]"#, false),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["a",{},{}]}"#,
+                false,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":["2026-07-28",{},null,null,null,null,null,null]}}"#,
+                false,
+            ),
+        ] {
+            assert_eq!(is_read(body), is_plain, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_has_to_be_readable_all_the_same() {
+        let with = |value: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"a","_meta":{{"tracestate":{value}}}}}}}"#
+            )
+        };
+        for plain in ["\"a=b\"", "{\"a\":[1]}", "null", "\"\\ud83d\\ude00\""] {
+            assert!(is_read(&with(plain)), "{plain}");
+        }
+        for odd in ["\"\\ud800\"", "[{\"\\udc00\":1}]", "1e400"] {
+            assert!(!is_read(&with(odd)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_is_read_to_its_end() {
+        let with = |member: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"a","_meta":{{"io.modelcontextprotocol/{member}}}}}}}"#
+            )
+        };
+        let plain = r#"clientInfo":{"name":"a","version":"1","more":[{}]}"#;
+        assert!(is_read(&with(plain)) && is_read(&with(r#"clientCapabilities":{"x":1}"#)));
+        for odd in [
+            r#"clientInfo":{"name":"a","version":"1","more":"\udc00"}"#,
+            r#"clientInfo":{"name":"a"}"#,
+            r#"clientCapabilities":{"x":"\ud800"}"#,
+            // A name that the JSON library keeps for itself.
+            r#"clientCapabilities":{"$serde_json::private::RawValue":[]}"#,
+        ] {
+            assert!(!is_read(&with(odd)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_beside_known_ones_are_left_to_rmcp() {
+        let plain = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
+        assert!(is_read(plain));
+        assert!(!is_read(&plain.replacen('{', r#"{"x":1,"#, 1)));
+        assert!(!is_read(
+            &plain.replace(r#"{"name""#, r#"{"task":{},"name""#)
+        ));
+        assert!(!is_read(&plain.replacen('{', r#"{"id":1,"#, 1)));
+    }
 
     #[test]
     fn an_id_that_rmcp_writes_otherwise_is_left_to_it() {

@@ -27,7 +27,7 @@ pub(super) fn result(tool: &Tool, body: ReplyBody) -> Result<JsonText, CallError
         ReplyBody::Empty => JsonText::of(&serde_json::json!({})),
     };
     match tool.result {
-        ResultShape::Any => Ok(shape::any(text)),
+        ResultShape::Any => shape::any(text).ok_or(CallError::Misshapen("JSON of ordinary depth")),
         ResultShape::Item => shape::item(&text).ok_or(CallError::Misshapen("record")),
         ResultShape::List => shape::list(&text).ok_or(CallError::Misshapen("page of records")),
     }

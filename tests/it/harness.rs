@@ -138,7 +138,7 @@ impl Setup {
         self
     }
 
-    fn load(self) -> Result<Settings, SettingsError> {
+    pub(crate) fn load(self) -> Result<Settings, SettingsError> {
         let sources = Sources {
             file: SettingsFile::None,
             environment: self.secrets.into_iter().collect(),

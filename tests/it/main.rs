@@ -25,6 +25,7 @@ mod crowd;
 mod cuts;
 mod dialects;
 mod doctor;
+mod fast_path;
 mod faults;
 mod guard;
 mod harness;

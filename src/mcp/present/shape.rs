@@ -41,13 +41,14 @@ pub(super) fn list(text: &JsonText) -> Option<JsonText> {
     Some(JsonText::put_together(written))
 }
 
-/// Anything: an object as it is, and all else as the only member of one.
-pub(super) fn any(text: JsonText) -> JsonText {
+/// Anything: an object as it is, and all else as the only member of one. `None` where that would be too deep to be read.
+pub(super) fn any(text: JsonText) -> Option<JsonText> {
     if text.as_bytes().starts_with(b"{") {
-        return text;
+        return Some(text);
     }
+    text.fits_in_another().then_some(())?;
     let parts: [&[u8]; 3] = [b"{\"result\":", text.as_bytes(), b"}"];
-    JsonText::put_together(parts.concat())
+    Some(JsonText::put_together(parts.concat()))
 }
 
 fn write(out: &mut Vec<u8>, value: Option<&RawValue>) {
@@ -235,9 +236,19 @@ mod tests {
 
     #[test]
     fn anything_is_an_object_or_becomes_one() {
-        let any = |text: &JsonText| Some(any(text.clone()));
+        let any = |text: &JsonText| any(text.clone());
         assert_eq!(shaped(any, r#"{"a":1}"#).as_deref(), Some(r#"{"a":1}"#));
         assert_eq!(shaped(any, "[1]").as_deref(), Some(r#"{"result":[1]}"#));
         assert_eq!(shaped(any, "null").as_deref(), Some(r#"{"result":null}"#));
+    }
+
+    #[test]
+    fn what_would_be_too_deep_in_an_object_is_not_put_into_one() {
+        let any = |text: &JsonText| any(text.clone());
+        let deep = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let deepest = shaped(any, &deep(126)).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&deepest).is_ok());
+        assert_eq!(shaped(any, &deep(127)), None);
+        assert!(shaped(any, &format!("{{\"a\":{}}}", deep(126))).is_some());
     }
 }
