@@ -6,6 +6,7 @@
 pub mod call;
 pub mod outcome;
 pub mod present;
+pub mod presented;
 pub mod published;
 pub mod service;
 pub mod sse;

@@ -1,6 +1,7 @@
 //! What the bench's programs agree on: who calls for which tenant, how requests are signed, what the backend answers.
 
 pub mod answers;
+pub mod catalogue;
 pub mod signature;
 pub mod token;
 

@@ -32,6 +32,24 @@ pub enum ReplyBody {
     Json(JsonText),
 }
 
+impl ReplyBody {
+    /// From the bytes of a body.
+    ///
+    /// # Errors
+    /// Where they are no JSON, or not all of it.
+    pub fn read(bytes: Bytes) -> Result<Self, BodyProblem> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::Empty);
+        }
+        match JsonText::read(bytes) {
+            Ok(text) => Ok(Self::Json(text)),
+            Err(NotJson::NotUtf8) => Err(BodyProblem::NotUtf8),
+            Err(NotJson::CutShort) => Err(BodyProblem::CutShort),
+            Err(NotJson::Other) => Err(BodyProblem::NotJson),
+        }
+    }
+}
+
 /// Reads the body of a success.
 pub(super) async fn body(
     wire: Wire<'_>,
@@ -51,7 +69,7 @@ pub(super) async fn body(
     match answer.read_at_most(limit).await {
         Ok(bytes) => {
             wire.errand.trail.received(bytes.len());
-            parse(bytes).map_err(unreadable)
+            ReplyBody::read(bytes).map_err(unreadable)
         }
         Err(Unread::TooLarge { limit }) => Err(BackendError::TooLarge { stage, limit }),
         Err(Unread::Late) => Err(wire.too_long(stage, true)),
@@ -68,18 +86,6 @@ fn is_encoded(answer: &Answer) -> bool {
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn parse(bytes: Bytes) -> Result<ReplyBody, BodyProblem> {
-    if bytes.trim_ascii().is_empty() {
-        return Ok(ReplyBody::Empty);
-    }
-    match JsonText::read(bytes) {
-        Ok(text) => Ok(ReplyBody::Json(text)),
-        Err(NotJson::NotUtf8) => Err(BodyProblem::NotUtf8),
-        Err(NotJson::CutShort) => Err(BodyProblem::CutShort),
-        Err(NotJson::Other) => Err(BodyProblem::NotJson),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -89,7 +95,7 @@ mod tests {
     use super::{BodyProblem, JsonText, ReplyBody};
 
     fn parse(bytes: &[u8]) -> Result<ReplyBody, BodyProblem> {
-        super::parse(Bytes::copy_from_slice(bytes))
+        ReplyBody::read(Bytes::copy_from_slice(bytes))
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn check(catalogue: &Catalogue, own_tools: bool) -> Result<(), ReservedName> {
 }
 
 /// Name, version and capabilities: tools, of whose list clients are told when it changes.
-fn description(catalogue: &Catalogue) -> ServerConfig {
+pub(super) fn description(catalogue: &Catalogue) -> ServerConfig {
     let server = catalogue.server();
     let mut implementation = Implementation::new(server.name.clone(), env!("CARGO_PKG_VERSION"));
     if let Some(title) = &server.title {

@@ -21,7 +21,7 @@ use usual::Connection;
 use crate::dialects::file;
 
 /// About ten seconds in a debug build.
-const CASES: u64 = 3_000;
+const CASES: u64 = 1_000;
 
 /// So many cases are worth another thread.
 const WORTH_A_THREAD: u64 = 1_000;

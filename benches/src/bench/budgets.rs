@@ -4,6 +4,7 @@ use super::{
     calls::{Tool, Way},
     memory::Footprint,
     rounds::{Line, Sample, Who, samples},
+    scale::Scale,
     spread::Spread,
 };
 
@@ -41,10 +42,11 @@ impl Budget {
 }
 
 /// All of them.
-pub fn all(lines: &[Line], footprint: &Footprint) -> Vec<Budget> {
+pub fn all(lines: &[Line], footprint: &Footprint, scale: &Scale) -> Vec<Budget> {
     let mut budgets = of_small_calls(lines);
     budgets.extend(of_other_calls(lines, footprint));
     budgets.extend(of_size(footprint));
+    budgets.extend(of_scale(scale));
     budgets
 }
 
@@ -140,22 +142,23 @@ fn of_other_calls(lines: &[Line], footprint: &Footprint) -> Vec<Budget> {
 
 fn of_size(found: &Footprint) -> Vec<Budget> {
     let idle = Spread::of(found.idle.iter().copied());
-    let cold = Spread::of(found.cold_ms.iter().copied());
-    let mut budgets = vec![
-        budget(
-            "cold start to the first tools/list",
-            AtMost(15.0),
-            "ms",
-            cold,
-        ),
+    let start = |how: &str, times: &[f64]| {
+        let what = format!("start to the first tools/list, {how} page cache");
+        let times = Spread::of(times.iter().copied());
+        budget(&what, AtMost(15.0), "ms", times)
+    };
+    let mut budgets = vec![start("warm", &found.warm_ms)];
+    if !found.cold_ms.is_empty() {
+        budgets.push(start("cold", &found.cold_ms));
+    }
+    budgets.extend([
         budget("binary", AtMost(15.0), "MB", Spread::one(found.binary_mb)),
         budget("resident memory, idle", AtMost(12.0), "MB", idle),
-    ];
+    ]);
     for (kind, measured) in [("HTTP", &found.with_http), ("MCP", &found.with_mcp)] {
         budgets.extend(measured.iter().map(|&(count, mb)| {
             let what = format!("resident memory, {count} open {kind} connections");
-            let most = if count > 1000 { 120.0 } else { 24.0 };
-            budget(&what, AtMost(most), "MB", Spread::one(mb))
+            budget(&what, most_memory(count), "MB", Spread::one(mb))
         }));
     }
     if let [(early, before), .., (late, after)] = found.after_calls.as_slice() {
@@ -164,6 +167,48 @@ fn of_size(found: &Footprint) -> Vec<Budget> {
         budgets.push(budget(&what, AtMost(1.05), "", Spread::one(after / before)));
     }
     budgets
+}
+
+fn of_scale(found: &Scale) -> Vec<Budget> {
+    let mut budgets = Vec::new();
+    for streams in &found.streams {
+        let what = format!("{} open {}", streams.count, streams.kind.name());
+        let resident = Spread::one(streams.resident);
+        budgets.push(budget(
+            &format!("resident memory, {what}"),
+            most_memory(streams.count),
+            "MB",
+            resident,
+        ));
+        let rate = Spread::of(streams.rate.iter().copied());
+        budgets.push(budget(
+            &format!("get_note, 16 clients beside {what}: calls/s, × without"),
+            AtLeast(0.90),
+            "",
+            rate,
+        ));
+    }
+    let each = |values: &[f64]| Spread::of(values.iter().copied());
+    let start = found.large_start_ms.iter().zip(&found.small_start_ms);
+    let load = Spread::of(start.map(|(large, small)| large - small));
+    budgets.push(budget(
+        "2000 tools: added to the start with 40",
+        AtMost(100.0),
+        "ms",
+        load,
+    ));
+    // "Nothing", with what measuring twice differs by.
+    budgets.push(budget(
+        "get_note, 16 clients, one of 2000 tools: calls/s, × one of 40",
+        AtLeast(0.95),
+        "",
+        each(&found.large_rate),
+    ));
+    budgets
+}
+
+fn most_memory(connections: usize) -> Limit {
+    AtMost(if connections > 1000 { 120.0 } else { 24.0 })
 }
 
 fn budget(what: &str, limit: Limit, unit: &'static str, found: Spread) -> Budget {

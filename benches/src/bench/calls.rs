@@ -1,13 +1,16 @@
 //! One call in every way it can be made: directly to the backend, or as MCP of either kind. Every answer is checked:
 //! its status, its length and the marker at its end.
 
-use std::net::SocketAddr;
-
-use anyhow::{Context, Result, bail};
-use bench_parts::{NOTE, TENANT, answers, now_ms, signature::Signer};
+use anyhow::{Result, bail};
+use bench_parts::{NOTE, answers};
 use serde_json::{Value, json};
 
-use super::wire::{Answer, Wire};
+use super::{
+    direct::Direct,
+    endpoint::Endpoint,
+    requests::{self, Opened},
+    wire::{Answer, Wire},
+};
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,17 @@ pub enum Tool {
     CreateNote,
     /// No call at all: `tools/list`.
     ToolsList,
+    /// Whatever another server has; lives as long as the program.
+    Theirs(&'static Theirs),
+}
+
+/// A tool of another server, called with these arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Theirs {
+    /// Its name there.
+    pub name: String,
+    /// What it is called with.
+    pub arguments: Value,
 }
 
 /// How it is called.
@@ -43,10 +57,12 @@ impl Tool {
             Self::ShortList | Self::LongList => "list_notes",
             Self::CreateNote => "create_note",
             Self::ToolsList => "tools/list",
+            Self::Theirs(theirs) => &theirs.name,
         }
     }
 
-    fn arguments(self) -> Value {
+    /// What it is called with.
+    pub fn arguments(self) -> Value {
         match self {
             Self::GetNote => json!({ "uid": NOTE }),
             Self::ShortList => json!({ "limit": answers::SHORT_LIST }),
@@ -57,11 +73,12 @@ impl Tool {
                 "tags": ["home"],
             }),
             Self::ToolsList => json!({}),
+            Self::Theirs(theirs) => theirs.arguments.clone(),
         }
     }
 
     /// Method, target and body of the backend's request.
-    fn request(self) -> (&'static str, String, Option<Value>) {
+    pub fn request(self) -> (&'static str, String, Option<Value>) {
         match self {
             Self::GetNote => ("GET", format!("/v1/notes/{NOTE}"), None),
             Self::ShortList => (
@@ -75,7 +92,7 @@ impl Tool {
                 None,
             ),
             Self::CreateNote => ("POST", "/v1/notes".to_owned(), Some(self.arguments())),
-            Self::ToolsList => ("GET", "/".to_owned(), None),
+            Self::ToolsList | Self::Theirs(_) => ("GET", "/".to_owned(), None),
         }
     }
 
@@ -86,6 +103,7 @@ impl Tool {
             Self::ShortList => (10_000, answers::MARKER),
             Self::LongList => (1_000_000, answers::MARKER),
             Self::ToolsList => (5_000, "\"process_chat_message\""),
+            Self::Theirs(_) => (2, "\"result\""),
         }
     }
 
@@ -125,23 +143,17 @@ enum Kind {
     Prepared(Vec<u8>),
 }
 
-/// The driver's own two requests.
-struct Direct {
-    signer: Signer,
-    opening: String,
-    request: String,
-    body: String,
-    bytes: Vec<u8>,
-}
-
 impl Client {
     /// Connects, and opens an MCP connection where the way asks for one.
-    pub async fn connect(address: SocketAddr, token: &str, tool: Tool, way: Way) -> Result<Self> {
-        let mut wire = Wire::connect(address).await?;
+    pub async fn connect(endpoint: &Endpoint, tool: Tool, way: Way) -> Result<Self> {
+        let mut wire = Wire::connect(endpoint.address).await?;
         let kind = match way {
-            Way::Direct => Kind::Direct(Box::new(Direct::new(address, token, tool)?)),
-            Way::Modern => Kind::Prepared(modern(address, token, tool)),
-            Way::Connection => Kind::Prepared(opened(&mut wire, address, token, tool).await?),
+            Way::Direct => Kind::Direct(Box::new(Direct::new(endpoint, tool)?)),
+            Way::Modern => Kind::Prepared(requests::modern(endpoint, tool)),
+            Way::Connection => {
+                let opened = Opened::on(&mut wire, endpoint).await?;
+                Kind::Prepared(opened.call(endpoint, tool))
+            }
         };
         Ok(Self { wire, tool, kind })
     }
@@ -154,119 +166,4 @@ impl Client {
         };
         self.tool.check(&answer)
     }
-}
-
-impl Direct {
-    fn new(address: SocketAddr, token: &str, tool: Tool) -> Result<Self> {
-        let (method, target, body) = tool.request();
-        let common = format!(
-            "host: {address}\r\nauthorization: Bearer {token}\r\naccept: application/json\r\nx-tb-tenant-id: {TENANT}\r\n"
-        );
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let framing = match body.len() {
-            0 => String::new(),
-            length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
-        };
-        Ok(Self {
-            signer: Signer::new()?,
-            opening: format!("POST /v1/sync/sessions HTTP/1.1\r\n{common}content-length: 0\r\n"),
-            request: format!("{method} {target} HTTP/1.1\r\n{common}{framing}"),
-            body,
-            bytes: Vec::new(),
-        })
-    }
-
-    async fn exchange<'w>(&mut self, wire: &'w mut Wire) -> Result<Answer<'w>> {
-        self.sign(&self.opening.clone(), "");
-        let answer = wire.exchange(&self.bytes).await?;
-        let session: Value = serde_json::from_slice(answer.body)?;
-        let id = session.get("id").and_then(Value::as_str).context("id")?;
-        let epoch = session
-            .get("epoch")
-            .and_then(Value::as_i64)
-            .context("epoch")?;
-        let session = format!("x-sync-session: {id}\r\nx-sync-epoch: {epoch}\r\n");
-        self.sign(&self.request.clone(), &session);
-        self.bytes.extend_from_slice(self.body.as_bytes());
-        wire.exchange(&self.bytes).await
-    }
-
-    /// A head, signed for this moment.
-    fn sign(&mut self, head: &str, session: &str) {
-        let timestamp = now_ms().to_string();
-        let signature = self.signer.sign(TENANT, &timestamp);
-        self.bytes.clear();
-        for part in [
-            head,
-            session,
-            "x-tb-timestamp: ",
-            &timestamp,
-            "\r\nx-tb-signature: ",
-            &signature,
-            "\r\n\r\n",
-        ] {
-            self.bytes.extend_from_slice(part.as_bytes());
-        }
-    }
-}
-
-/// A request of revision 2026-07-28.
-fn modern(address: SocketAddr, token: &str, tool: Tool) -> Vec<u8> {
-    const VERSION: &str = "2026-07-28";
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": VERSION,
-        "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "0" },
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    let (method, params, name) = match tool {
-        Tool::ToolsList => ("tools/list", json!({ "_meta": meta }), String::new()),
-        _ => (
-            "tools/call",
-            json!({ "name": tool.name(), "arguments": tool.arguments(), "_meta": meta }),
-            format!("mcp-name: {}\r\n", tool.name()),
-        ),
-    };
-    let headers = format!("mcp-protocol-version: {VERSION}\r\nmcp-method: {method}\r\n{name}");
-    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    post(address, token, &headers, &message)
-}
-
-/// Opens a connection of revision 2025-11-25; the request that is then made on it.
-async fn opened(wire: &mut Wire, address: SocketAddr, token: &str, tool: Tool) -> Result<Vec<u8>> {
-    const VERSION: &str = "2025-11-25";
-    let initialize = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-        "protocolVersion": VERSION,
-        "capabilities": {},
-        "clientInfo": { "name": "bench", "version": "0" },
-    } });
-    let answer = wire
-        .exchange(&post(address, token, "", &initialize))
-        .await?;
-    let id = answer.connection_id.context("no connection id")?;
-    let headers = format!("mcp-protocol-version: {VERSION}\r\nmcp-session-id: {id}\r\n");
-    let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-    let answer = wire
-        .exchange(&post(address, token, &headers, &initialized))
-        .await?;
-    if answer.status != 202 {
-        bail!("notifications/initialized: status {}", answer.status);
-    }
-    let (method, params) = match tool {
-        Tool::ToolsList => ("tools/list", json!({})),
-        _ => (
-            "tools/call",
-            json!({ "name": tool.name(), "arguments": tool.arguments() }),
-        ),
-    };
-    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    Ok(post(address, token, &headers, &message))
-}
-
-fn post(address: SocketAddr, token: &str, headers: &str, message: &Value) -> Vec<u8> {
-    let body = message.to_string();
-    let length = body.len();
-    let head = format!(
-        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n{headers}content-length: {length}\r\n\r\n"
-    );
-    [head, body].concat().into_bytes()
 }

@@ -1,14 +1,14 @@
 //! Load: so many clients, each making its next call when it has its last answer, for so long.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
-use super::calls::{Client, Tool, Way};
+use super::{
+    calls::{Client, Tool, Way},
+    endpoint::Endpoint,
+};
 
 /// Before anything counts, so that pools are full and pages are touched.
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -16,10 +16,8 @@ const WARM_UP: Duration = Duration::from_millis(100);
 /// Who is loaded, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Load<'a> {
-    /// Where.
-    pub address: SocketAddr,
-    /// As whom.
-    pub token: &'a str,
+    /// Where, and as whom.
+    pub endpoint: &'a Endpoint,
     /// What is called.
     pub tool: Tool,
     /// How.
@@ -46,7 +44,7 @@ impl Load<'_> {
     pub async fn clients(&self) -> Result<Vec<Client>> {
         let mut clients = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            clients.push(Client::connect(self.address, self.token, self.tool, self.way).await?);
+            clients.push(Client::connect(self.endpoint, self.tool, self.way).await?);
         }
         Ok(clients)
     }

@@ -1,8 +1,8 @@
 //! Size and start: resident memory of fresh sidecars, the time to the first answer, the binary, the tool list's tokens.
 
-use std::{fs, process::Command, time::Duration, time::Instant};
+use std::{fs, path::Path, process::Command, time::Duration, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{
     calls::{Client, Tool, Way},
@@ -23,7 +23,9 @@ pub struct Footprint {
     pub after_calls: Vec<(usize, f64)>,
     /// The most memory that a call of 1 MB took beyond what was there, in multiples of its body.
     pub peak: f64,
-    /// From the start of the process to its first answered `tools/list`, in milliseconds.
+    /// From the start of the process to its first answered `tools/list`, in milliseconds, its file in the page cache.
+    pub warm_ms: Vec<f64>,
+    /// The same with nothing of its file in the page cache; empty where that cannot be had.
     pub cold_ms: Vec<f64>,
     /// The binary, in MB.
     pub binary_mb: f64,
@@ -42,12 +44,13 @@ pub async fn measure(servers: &Servers, quick: bool) -> Result<Footprint> {
     for _ in 0..10 {
         let begun = Instant::now();
         let sidecar = servers.another_sidecar()?;
-        client(servers, &sidecar, Tool::ToolsList, Way::Modern)
-            .await?
-            .call()
-            .await?;
-        found.cold_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+        list(&sidecar).await?;
+        found.warm_ms.push(begun.elapsed().as_secs_f64() * 1e3);
         found.idle.push(sidecar.process.memory_mb("VmRSS")?);
+    }
+    match cold_starts(servers).await {
+        Ok(times) => found.cold_ms = times,
+        Err(why) => eprintln!("no start with a cold page cache: {why:#}"),
     }
     let counts: &[usize] = if quick || most_files()? < 12_000 {
         &[1000]
@@ -62,6 +65,49 @@ pub async fn measure(servers: &Servers, quick: bool) -> Result<Footprint> {
     Ok(found)
 }
 
+/// Of a copy, because pages that a running sidecar uses stay where they are.
+async fn cold_starts(servers: &Servers) -> Result<Vec<f64>> {
+    let copy = servers.binary.with_extension("cold");
+    fs::copy(&servers.binary, &copy)?;
+    let times = cold_starts_of(servers, &copy).await;
+    fs::remove_file(&copy)?;
+    times
+}
+
+async fn cold_starts_of(servers: &Servers, copy: &Path) -> Result<Vec<f64>> {
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        drop_from_cache(copy)?;
+        let begun = Instant::now();
+        let sidecar = servers.sidecar_of(copy, None)?;
+        list(&sidecar).await?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        if sidecar.process.faults()? == 0 {
+            bail!("the file stays in the page cache: its file system may be memory itself");
+        }
+    }
+    Ok(times)
+}
+
+/// Tells the kernel that this file's pages will not be needed (`posix_fadvise`, which dd asks for).
+fn drop_from_cache(file: &Path) -> Result<()> {
+    let mut dd = Command::new("dd");
+    dd.arg(format!("of={}", file.display()));
+    dd.args(["oflag=nocache", "conv=notrunc,fdatasync", "count=0"]);
+    let done = dd.output().context("dd")?;
+    match done.status.success() {
+        true => Ok(()),
+        false => bail!("dd: {}", String::from_utf8_lossy(&done.stderr)),
+    }
+}
+
+async fn list(sidecar: &Server) -> Result<()> {
+    client(sidecar, Tool::ToolsList, Way::Modern)
+        .await?
+        .call()
+        .await
+}
+
 async fn with_connections(
     servers: &Servers,
     way: Way,
@@ -72,7 +118,7 @@ async fn with_connections(
     let mut found = Vec::new();
     for &count in counts {
         while clients.len() < count {
-            let mut client = client(servers, &sidecar, Tool::GetNote, way).await?;
+            let mut client = client(&sidecar, Tool::GetNote, way).await?;
             client.call().await?;
             clients.push(client);
         }
@@ -84,8 +130,7 @@ async fn with_connections(
 async fn after_calls(servers: &Servers, counts: &[usize]) -> Result<Vec<(usize, f64)>> {
     let sidecar = servers.another_sidecar()?;
     let load = Load {
-        address: sidecar.address,
-        token: &servers.token,
+        endpoint: &sidecar.endpoint,
         tool: Tool::GetNote,
         way: Way::Modern,
         connections: 16,
@@ -107,11 +152,11 @@ async fn after_calls(servers: &Servers, counts: &[usize]) -> Result<Vec<(usize, 
 /// Of a sidecar that has answered small calls only.
 async fn peak(servers: &Servers) -> Result<f64> {
     let sidecar = servers.another_sidecar()?;
-    let mut small = client(servers, &sidecar, Tool::GetNote, Way::Modern).await?;
+    let mut small = client(&sidecar, Tool::GetNote, Way::Modern).await?;
     for _ in 0..100 {
         small.call().await?;
     }
-    let mut large = client(servers, &sidecar, Tool::LongList, Way::Modern).await?;
+    let mut large = client(&sidecar, Tool::LongList, Way::Modern).await?;
     let before = sidecar.process.memory_mb("VmRSS")?;
     sidecar.process.forget_peak()?;
     large.call().await?;
@@ -120,8 +165,8 @@ async fn peak(servers: &Servers) -> Result<f64> {
     Ok((most - before) / body)
 }
 
-async fn client(servers: &Servers, sidecar: &Server, tool: Tool, way: Way) -> Result<Client> {
-    Client::connect(sidecar.address, &servers.token, tool, way).await
+async fn client(sidecar: &Server, tool: Tool, way: Way) -> Result<Client> {
+    Client::connect(&sidecar.endpoint, tool, way).await
 }
 
 fn binary_mb(servers: &Servers) -> Result<f64> {
@@ -149,7 +194,7 @@ fn list_tokens(servers: &Servers) -> Result<f64> {
 }
 
 /// How many files this process may open, and with it every one that it starts.
-fn most_files() -> Result<u64> {
+pub fn most_files() -> Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits
         .lines()

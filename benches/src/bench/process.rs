@@ -45,6 +45,13 @@ impl Process {
         Ok((ticks(11)? + ticks(12)?) * TICK_US)
     }
 
+    /// How often it had to wait for a page from a disk.
+    pub fn faults(&self) -> Result<u64> {
+        let stat = fs::read_to_string(self.file("stat"))?;
+        let (_, fields) = stat.rsplit_once(')').context("stat")?;
+        Ok(fields.split_whitespace().nth(9).context("stat")?.parse()?)
+    }
+
     /// `VmRSS` (resident now) or `VmHWM` (the most since the last [`Self::forget_peak`]), in MB of 10^6 bytes.
     pub fn memory_mb(&self, name: &str) -> Result<f64> {
         let status = fs::read_to_string(self.file("status"))?;

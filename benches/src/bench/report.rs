@@ -6,11 +6,11 @@ use std::{fmt::Write, fs};
 use serde_json::{Value, json};
 
 use super::{
-    budgets::{self, Budget, Limit, compared},
+    budgets::{Budget, Limit, compared},
     calls::{Tool, Way},
-    memory::Footprint,
     rounds::{Line, Sample, Who, samples},
     spread::{Spread, number},
+    wrk::{self, Checked},
 };
 
 /// Where it was measured, and how busy that was.
@@ -28,7 +28,12 @@ pub struct Report<'a> {
     lines: &'a [Line],
     quick: bool,
     load_after: String,
-    budgets: Vec<Budget>,
+    /// What was promised, and found.
+    pub budgets: Vec<Budget>,
+    /// What wrk says of the same.
+    pub checked: Vec<Checked>,
+    /// The address of the other server.
+    pub other: Option<&'a str>,
 }
 
 impl Machine {
@@ -56,20 +61,38 @@ impl Machine {
 }
 
 impl<'a> Report<'a> {
-    /// After the load.
-    pub fn new(machine: Machine, lines: &'a [Line], footprint: &Footprint, quick: bool) -> Self {
+    /// After the rounds.
+    pub fn new(machine: Machine, lines: &'a [Line], quick: bool) -> Self {
         Self {
             machine,
             lines,
             quick,
             load_after: load_average(),
-            budgets: budgets::all(lines, footprint),
+            budgets: Vec::new(),
+            checked: Vec::new(),
+            other: None,
         }
     }
 
     /// For people.
     pub fn text(&self) -> String {
-        let mut out = String::from("| budget | limit | measured | |\n|---|---|---|---|\n");
+        let mut out = String::new();
+        if !self.budgets.is_empty() {
+            self.tell_budgets(&mut out);
+        }
+        if let Some(url) = self.other {
+            self.tell_other(url, &mut out);
+        }
+        self.tell_lines(&mut out);
+        if !self.checked.is_empty() {
+            self.tell_checked(&mut out);
+        }
+        let _ = writeln!(out, "\n{}", self.machine_text());
+        out
+    }
+
+    fn tell_budgets(&self, out: &mut String) {
+        out.push_str("| budget | limit | measured | |\n|---|---|---|---|\n");
         for budget in &self.budgets {
             let (sign, limit) = match budget.limit {
                 Limit::AtLeast(least) => ('≥', least),
@@ -84,8 +107,42 @@ impl<'a> Report<'a> {
                 if budget.is_met() { '✓' } else { '✗' },
             );
         }
+        out.push('\n');
+    }
+
+    /// Who is how much faster, within the same rounds.
+    fn tell_other(&self, url: &str, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "toolbridge against {url}:\n\n| clients | calls/s, toolbridge × other | added p50 µs: toolbridge | other \
+             | added p99 µs: toolbridge | other |\n|---|---|---|---|---|---|"
+        );
+        for direct in self.lines.iter().filter(|line| line.who == Who::Direct) {
+            let of = |who: Who| -> &[Sample] {
+                let mut lines = self.lines.iter();
+                let line = lines.find(|it| it.who == who && it.connections == direct.connections);
+                line.map_or(&[], |line| &line.samples)
+            };
+            let (ours, theirs) = (of(Who::Toolbridge), of(Who::Other));
+            let p50 = |of| compared(of, &direct.samples, |of, direct| of.p50 - direct.p50).text();
+            let p99 = |of| compared(of, &direct.samples, |of, direct| of.p99 - direct.p99).text();
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} |",
+                direct.connections,
+                compared(ours, theirs, |ours, theirs| ours.rate / theirs.rate).text(),
+                p50(ours),
+                p50(theirs),
+                p99(ours),
+                p99(theirs),
+            );
+        }
+        out.push('\n');
+    }
+
+    fn tell_lines(&self, out: &mut String) {
         out.push_str(
-            "\n| called | by | clients | calls/s | × direct | p50 µs | p99 µs | CPU µs |\n\
+            "| called | by | clients | calls/s | × direct | p50 µs | p99 µs | CPU µs |\n\
              |---|---|---|---|---|---|---|---|\n",
         );
         for line in self.lines {
@@ -104,8 +161,19 @@ impl<'a> Report<'a> {
                 number(of(|s| s.cpu).median),
             );
         }
-        let _ = writeln!(out, "\n{}", self.machine_text());
-        out
+    }
+
+    fn tell_checked(&self, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "\n| get_note, {} clients, by | calls/s by our driver | by wrk |\n|---|---|---|",
+            wrk::CLIENTS
+        );
+        for checked in &self.checked {
+            let of = |rates: &[f64]| Spread::of(rates.iter().copied()).text();
+            let (driver, wrk) = (of(&checked.driver), of(&checked.wrk));
+            let _ = writeln!(out, "| {} | {driver} | {wrk} |", name(checked.who));
+        }
     }
 
     fn machine_text(&self) -> String {
@@ -176,18 +244,25 @@ impl<'a> Report<'a> {
             "processor": processor, "cores": cores, "memory_gb": memory_gb,
             "load_before": load_before, "load_after": self.load_after,
         });
-        let report =
-            json!({ "machine": machine, "quick": self.quick, "budgets": budgets, "lines": lines });
+        let checked: Vec<Value> = self
+            .checked
+            .iter()
+            .map(|it| json!({ "by": name(it.who), "driver": it.driver, "wrk": it.wrk }))
+            .collect();
+        let report = json!({
+            "machine": machine, "quick": self.quick, "against": self.other, "budgets": budgets,
+            "lines": lines, "calls_per_s_by_wrk": checked,
+        });
         format!("{report:#}\n")
     }
 
     fn against_direct(&self, line: &Line) -> Option<Spread> {
-        let direct = samples(
-            self.lines,
-            Who::Direct,
-            Way::Direct,
-            (line.tool, line.connections),
-        );
+        let tool = match line.tool {
+            Tool::Theirs(_) => Tool::GetNote,
+            tool => tool,
+        };
+        let called = (tool, line.connections);
+        let direct = samples(self.lines, Who::Direct, Way::Direct, called);
         let is_other = line.who != Who::Direct && !direct.is_empty();
         is_other.then(|| compared(&line.samples, direct, |one, other| one.rate / other.rate))
     }
@@ -201,12 +276,21 @@ fn tool(tool: Tool) -> String {
     }
 }
 
-fn who(line: &Line) -> &'static str {
-    match (line.who, line.way) {
-        (Who::Direct, _) => "direct",
-        (Who::Naive, _) => "naive, 2026-07-28",
-        (Who::Toolbridge, Way::Connection) => "toolbridge, 2025-11-25",
-        (Who::Toolbridge, _) => "toolbridge, 2026-07-28",
+fn who(line: &Line) -> String {
+    let revision = match line.way {
+        Way::Direct => "",
+        Way::Modern => ", 2026-07-28",
+        Way::Connection => ", 2025-11-25",
+    };
+    format!("{}{revision}", name(line.who))
+}
+
+fn name(who: Who) -> &'static str {
+    match who {
+        Who::Direct => "direct",
+        Who::Toolbridge => "toolbridge",
+        Who::Naive => "naive",
+        Who::Other => "other",
     }
 }
 

@@ -1,12 +1,14 @@
 //! The rounds: every line once a round, so that whatever else the machine does meets all lines alike. What is compared
 //! is compared within a round.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::{
+    against::Against,
     calls::{Tool, Way},
+    endpoint::Endpoint,
     load::Load,
     process::Process,
     servers::Servers,
@@ -21,6 +23,8 @@ pub enum Who {
     Toolbridge,
     /// The naive server.
     Naive,
+    /// The one that was named.
+    Other,
 }
 
 /// One line of the measurement with what every round gave.
@@ -47,11 +51,15 @@ pub struct Sample {
     pub p50: f64,
     /// Time that one call in a hundred exceeds.
     pub p99: f64,
-    /// Processor time of the answering process for one call.
+    /// Processor time of the answering process for one call; not a number where that is none of ours.
     pub cpu: f64,
 }
 
-const LINES: &[(Who, Way, Tool, usize)] = &[
+/// Who answers which call in which way, for so many at once.
+type Plan = (Who, Way, Tool, usize);
+
+/// What is told of ourselves.
+const LINES: &[Plan] = &[
     (Who::Direct, Way::Direct, Tool::GetNote, 1),
     (Who::Toolbridge, Way::Modern, Tool::GetNote, 1),
     (Who::Naive, Way::Modern, Tool::GetNote, 1),
@@ -73,13 +81,14 @@ const LINES: &[(Who, Way, Tool, usize)] = &[
     (Who::Toolbridge, Way::Modern, Tool::ToolsList, 16),
 ];
 
-/// Runs all rounds.
-pub async fn run(servers: &Servers, quick: bool) -> Result<Vec<Line>> {
+/// Runs all rounds: of ourselves, or beside another server.
+pub async fn run(servers: &Servers, against: Option<&Against>, quick: bool) -> Result<Vec<Line>> {
     let (rounds, duration) = if quick { (5, 250) } else { (15, 700) };
     let duration = Duration::from_millis(duration);
-    let mut lines: Vec<Line> = LINES
-        .iter()
-        .map(|&(who, way, tool, connections)| Line {
+    let lines = against.map_or_else(|| LINES.to_vec(), beside);
+    let mut lines: Vec<Line> = lines
+        .into_iter()
+        .map(|(who, way, tool, connections)| Line {
             who,
             way,
             tool,
@@ -90,12 +99,25 @@ pub async fn run(servers: &Servers, quick: bool) -> Result<Vec<Line>> {
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         for line in &mut lines {
-            let sample = measure(servers, line, duration).await;
+            let (endpoint, process) = answering(servers, against, line.who)?;
+            let sample = measure(endpoint, process, line, duration).await;
             let told = || format!("{:?} {:?} {:?}", line.who, line.way, line.tool);
             line.samples.push(sample.with_context(told)?);
         }
     }
     Ok(lines)
+}
+
+/// The other server, and beside it the same for our own small call.
+fn beside(other: &Against) -> Vec<Plan> {
+    let each = [1, 16, 64, 256].into_iter().flat_map(|connections| {
+        [
+            (Who::Direct, Way::Direct, Tool::GetNote, connections),
+            (Who::Toolbridge, other.way, Tool::GetNote, connections),
+            (Who::Other, other.way, other.tool, connections),
+        ]
+    });
+    each.collect()
 }
 
 /// What the rounds gave for one line: called by so many at once.
@@ -106,30 +128,42 @@ pub fn samples(lines: &[Line], who: Who, way: Way, called: (Tool, usize)) -> &[S
     line.map_or(&[], |line| &line.samples)
 }
 
-async fn measure(servers: &Servers, line: &Line, duration: Duration) -> Result<Sample> {
-    let (address, process) = answering(servers, line.who);
+async fn measure(
+    endpoint: &Endpoint,
+    process: Option<&Process>,
+    line: &Line,
+    duration: Duration,
+) -> Result<Sample> {
     let load = Load {
-        address,
-        token: &servers.token,
+        endpoint,
         tool: line.tool,
         way: line.way,
         connections: line.connections,
     };
-    let (served, before) = load.run(duration, || process.cpu_us()).await?;
-    let spent = process.cpu_us()? - before?;
+    let spent = || process.map(Process::cpu_us).transpose();
+    let (served, before) = load.run(duration, spent).await?;
+    let spent = spent()?.zip(before?).map(|(after, before)| after - before);
     Ok(Sample {
         rate: served.calls as f64 / served.seconds,
         p50: served.p50,
         p99: served.p99,
-        cpu: spent as f64 / served.calls as f64,
+        cpu: spent.map_or(f64::NAN, |spent| spent as f64 / served.calls as f64),
     })
 }
 
-fn answering(servers: &Servers, who: Who) -> (SocketAddr, &Process) {
+fn answering<'a>(
+    servers: &'a Servers,
+    against: Option<&'a Against>,
+    who: Who,
+) -> Result<(&'a Endpoint, Option<&'a Process>)> {
     let server = match who {
         Who::Direct => &servers.stub,
         Who::Toolbridge => &servers.sidecar,
         Who::Naive => &servers.naive,
+        Who::Other => {
+            let other = against.context("no other server was named")?;
+            return Ok((&other.endpoint, None));
+        }
     };
-    (server.address, &server.process)
+    Ok((&server.endpoint, Some(&server.process)))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use bench_parts::{BACKEND_VARIABLE, SIGNING_SECRET, TENANT, TOKEN_VARIABLE, token};
 
-use super::process::Process;
+use super::{endpoint::Endpoint, process::Process};
 
 /// A server that does not listen after this long never will.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A running server.
 pub struct Server {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     /// Itself.
     pub process: Process,
 }
@@ -33,10 +33,9 @@ pub struct Servers {
     pub naive: Server,
     /// What is measured.
     pub sidecar: Server,
-    /// The token of every call.
-    pub token: String,
     /// The sidecar's binary.
     pub binary: PathBuf,
+    token: String,
     key_set: PathBuf,
 }
 
@@ -52,26 +51,36 @@ impl Servers {
             Command::new(programs.join("stub_backend"))
                 .env_clear()
                 .env(TOKEN_VARIABLE, &token),
+            &token,
         )?;
         let naive = started(
-            Command::new(programs.join("naive"))
-                .env_clear()
-                .env(BACKEND_VARIABLE, format!("http://{}", stub.address)),
+            Command::new(programs.join("naive")).env_clear().env(
+                BACKEND_VARIABLE,
+                format!("http://{}", stub.endpoint.address),
+            ),
+            &token,
         )?;
-        let sidecar = sidecar(binary, stub.address, &key_set)?;
+        let sidecar = sidecar(binary, &settings(&stub, &key_set), &token)?;
         Ok(Self {
             stub,
             naive,
             sidecar,
-            token,
             binary: binary.to_owned(),
+            token,
             key_set,
         })
     }
 
     /// Another sidecar in front of the same backend; returns as soon as it accepts a connection.
     pub fn another_sidecar(&self) -> Result<Server> {
-        sidecar(&self.binary, self.stub.address, &self.key_set)
+        self.sidecar_of(&self.binary, None)
+    }
+
+    /// The same of another file, or with a catalogue of its own.
+    pub fn sidecar_of(&self, binary: &Path, catalogue: Option<&Path>) -> Result<Server> {
+        let mut settings = settings(&self.stub, &self.key_set);
+        settings.extend(catalogue.map(|file| format!("catalogue.file={}", file.display())));
+        sidecar(binary, &settings, &self.token)
     }
 }
 
@@ -82,35 +91,41 @@ impl Drop for Servers {
     }
 }
 
-fn started(command: &mut Command) -> Result<Server> {
+fn started(command: &mut Command, token: &str) -> Result<Server> {
     let (process, address) = Process::with_address(command)?;
     let address = address.parse().with_context(|| format!("{command:?}"))?;
-    Ok(Server { address, process })
+    let endpoint = Endpoint::ours(address, token);
+    Ok(Server { endpoint, process })
 }
 
 /// As in production: tokens checked against a key set, tenant headers signed, one log line a call at `info`. Only the
-/// number of MCP connections is raised, so that ten thousand can be opened in one name.
-fn sidecar(binary: &Path, backend: SocketAddr, key_set: &Path) -> Result<Server> {
+/// number of connections is raised, so that ten thousand can be opened in one name.
+fn settings(backend: &Server, key_set: &Path) -> Vec<String> {
+    vec![
+        "ops.listen=127.0.0.1:0".to_owned(),
+        format!("backend.url=http://{}", backend.endpoint.address),
+        format!("auth.issuer={}", token::ISSUER),
+        format!("auth.audience={}", token::AUDIENCE),
+        format!("auth.jwks_file={}", key_set.display()),
+        format!("tenant.id={TENANT}"),
+        "log.level=info".to_owned(),
+        "server.max_connections=12000".to_owned(),
+        "connections.max=20000".to_owned(),
+        "connections.max_per_person=20000".to_owned(),
+        // One person makes all the calls there are.
+        "limits.profile=development".to_owned(),
+    ]
+}
+
+fn sidecar(binary: &Path, settings: &[String], token: &str) -> Result<Server> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let mut command = Command::new(binary);
     command
         .env_clear()
         .env("TENANT_HEADER_SECRET", SIGNING_SECRET);
     command.arg("serve");
-    for setting in [
-        format!("server.listen={address}"),
-        "ops.listen=127.0.0.1:0".to_owned(),
-        format!("backend.url=http://{backend}"),
-        format!("auth.issuer={}", token::ISSUER),
-        format!("auth.audience={}", token::AUDIENCE),
-        format!("auth.jwks_file={}", key_set.display()),
-        format!("tenant.id={TENANT}"),
-        "log.level=info".to_owned(),
-        "connections.max=20000".to_owned(),
-        "connections.max_per_person=20000".to_owned(),
-        // One person makes all the calls there are.
-        "limits.profile=development".to_owned(),
-    ] {
+    command.args(["--set", &format!("server.listen={address}")]);
+    for setting in settings {
         command.arg("--set").arg(setting);
     }
     let mut process = Process::start(&mut command)?;
@@ -121,5 +136,6 @@ fn sidecar(binary: &Path, backend: SocketAddr, key_set: &Path) -> Result<Server>
         }
         thread::sleep(Duration::from_micros(200));
     }
-    Ok(Server { address, process })
+    let endpoint = Endpoint::ours(address, token);
+    Ok(Server { endpoint, process })
 }

@@ -34,7 +34,7 @@ impl Spread {
         }
     }
 
-    /// `5 (4–6)`, or `5` of something that is measured once.
+    /// `5 (4–6)`; `5` of something that is measured once; `-` of nothing.
     pub fn text(self) -> String {
         let Self { median, low, high } = self;
         if low.total_cmp(&high).is_eq() {
@@ -44,8 +44,11 @@ impl Spread {
     }
 }
 
-/// Three digits, or all before the point.
+/// Three digits, or all before the point; `-` for what is no number.
 pub fn number(value: f64) -> String {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
     let digits = match value.abs() {
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,

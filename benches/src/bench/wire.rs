@@ -81,6 +81,32 @@ impl Wire {
         })
     }
 
+    /// Sends a request whose answer is a stream, and reads its head only.
+    pub async fn begin(&mut self, request: &[u8]) -> Result<()> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            self.read().await?;
+            match head(&self.buffer)? {
+                Some(head) if head.status == 200 => return Ok(()),
+                Some(head) => bail!("a stream was asked for: status {}", head.status),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether the other side still has it open; throws away what came.
+    pub fn is_open(&mut self) -> bool {
+        self.buffer.clear();
+        loop {
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Ok(0) => return false,
+                Ok(_) => self.buffer.clear(),
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
     async fn read(&mut self) -> Result<()> {
         if self.stream.read_buf(&mut self.buffer).await? == 0 {
             bail!("the connection was closed within an answer");
