@@ -43,7 +43,8 @@ impl Case {
 
 /// All of them, in the order of a call.
 pub(crate) const CASES: &[Case] = &[
-    case("token check", 20, token_check),
+    case("token check, first", 20, || token_check(true)),
+    case("token check, again", 100, || token_check(false)),
     case("plan of get_note", 100, || {
         planned(SHIPPED, "get_note", json!({ "uid": NOTE }))
     }),
@@ -78,8 +79,8 @@ const fn case(name: &'static str, runs: usize, make: fn() -> Maker) -> Case {
     Case { name, runs, make }
 }
 
-/// An RS256 token in a request's headers, checked against a key set that is at hand.
-fn token_check() -> Maker {
+/// An RS256 token in a request's headers, checked against a key set that is at hand: for the first time, or known already.
+fn token_check(is_first: bool) -> Maker {
     const ISSUER: &str = "https://issuer.bench.example";
     const AUDIENCE: &str = "https://bench.example/mcp";
     const NOW: u64 = 1_800_000_000;
@@ -96,13 +97,21 @@ fn token_check() -> Maker {
     });
     let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
 
-    let keys = KeySource::JwksFile(file.path().to_owned());
-    let rules = IssuerRules::new(ISSUER, [AUDIENCE], keys);
-    let verifier = Rc::new(Verifier::new(vec![rules]).unwrap());
+    let verifier = move || {
+        let keys = KeySource::JwksFile(file.path().to_owned());
+        let rules = IssuerRules::new(ISSUER, [AUDIENCE], keys);
+        Rc::new(Verifier::new(vec![rules]).unwrap())
+    };
+    let known = verifier();
     let bearer = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
     let headers = Rc::new(HeaderMap::from_iter([(AUTHORIZATION, bearer)]));
     Box::new(move || {
-        let (verifier, headers) = (Rc::clone(&verifier), Rc::clone(&headers));
+        let headers = Rc::clone(&headers);
+        let verifier = if is_first {
+            verifier()
+        } else {
+            Rc::clone(&known)
+        };
         Box::new(move || {
             let caller = verifier.caller(black_box(&headers), Duration::from_secs(NOW));
             black_box(caller.now_or_never().unwrap().unwrap());
