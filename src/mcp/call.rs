@@ -4,18 +4,12 @@
 //! arrived is not sent again (`writes`).
 
 mod audited;
+mod former;
 mod line;
 mod seen;
 mod writing;
 
-use std::{
-    future::pending,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use tokio::{sync::watch, time::timeout_at};
@@ -49,6 +43,7 @@ use audited::End;
 use line::Line;
 use writing::{Beginning, digest, joined};
 
+pub use former::FormerCalls;
 pub use seen::Seen;
 pub(super) use seen::Sight;
 
@@ -147,27 +142,6 @@ pub struct CallParts {
     pub running: TaskTracker,
     /// Told of every call.
     pub observer: Arc<Observer>,
-}
-
-/// How often tools were called under names that they no longer have. The counters only grow.
-#[derive(Debug, Default)]
-pub struct FormerCalls {
-    renamed: AtomicU64,
-    removed: AtomicU64,
-}
-
-impl FormerCalls {
-    /// Calls that were run under an alias.
-    #[must_use]
-    pub fn renamed(&self) -> u64 {
-        self.renamed.load(Ordering::Relaxed)
-    }
-
-    /// Calls of tools that are gone.
-    #[must_use]
-    pub fn removed(&self) -> u64 {
-        self.removed.load(Ordering::Relaxed)
-    }
 }
 
 impl Calls {
@@ -347,7 +321,7 @@ impl Calls {
         let tool = called.tool().ok_or(NoOutcome::UnknownTool)?;
         let mut line = Line::begin(tool, &incoming, correlation, self);
         if matches!(called, Called::Renamed(_)) {
-            self.former.renamed.fetch_add(1, Ordering::Relaxed);
+            self.former.was_renamed();
             line.record.alias = Some(incoming.tool.clone());
         }
         let mut audited = self.audited(tool, &incoming, correlation);
@@ -380,7 +354,7 @@ impl Calls {
 
     /// The answer to a call of a tool that is gone: what to do instead, in the catalogue's words.
     fn gone(&self, incoming: &Incoming, instead: &str) -> Outcome {
-        self.former.removed.fetch_add(1, Ordering::Relaxed);
+        self.former.was_removed();
         let correlation = incoming.seen.correlation();
         let failure = present::removed(&incoming.tool, instead, correlation);
         let outcome = Outcome::Failure(failure);

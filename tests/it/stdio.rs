@@ -139,10 +139,12 @@ async fn a_renewed_token_counts_from_the_next_call() {
         age: Duration::from_secs(5),
         ..Claims::of("alice")
     };
-    fs::write(file.path(), format!("{}\n", renewed.signed())).unwrap();
+    // Once: signed again, it may be of another second.
+    let renewed = renewed.signed();
+    fs::write(file.path(), format!("{renewed}\n")).unwrap();
     local.calls(4, "get_note", note()).await.good();
     for request in backend.seen() {
-        let sent = format!("Bearer {}", renewed.signed());
+        let sent = format!("Bearer {renewed}");
         assert_eq!(request.header("authorization"), sent);
     }
 }
