@@ -13,10 +13,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use tokio::{sync::watch, time::timeout_at};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     limit::Limit,
@@ -275,15 +272,10 @@ impl Calls {
         let calls = Arc::clone(&self);
         let call = async move { calls.told(incoming, correlation).await };
         let told = match tool.effect {
-            // In a task of its own too, which ends with whoever waits for it: a call wakes itself several times while it
-            // talks to the backend, and should not wake the client's whole connection each time.
-            Effect::Read => {
-                let task = AbortOnDropHandle::new(self.running.spawn(call));
-                tokio::select! {
-                    ended = task => ended.map_err(|_| NoOutcome::Lost)?,
-                    () = gone.cancelled() => Err(NoOutcome::ClientGone),
-                }
-            }
+            Effect::Read => tokio::select! {
+                told = call => told,
+                () = gone.cancelled() => Err(NoOutcome::ClientGone),
+            },
             Effect::Write => {
                 let mut task = self.running.spawn(call);
                 let ended = tokio::select! {
