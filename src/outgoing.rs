@@ -1,4 +1,5 @@
-//! The HTTP client for everything we call: bounded time, no redirects, no proxy, no decompression.
+//! The HTTP client for everything we call but the backend, which is asked by hyper itself under the same rules
+//! (`backend::pool`): bounded time, no redirects, no proxy, no decompression.
 //! In: limits. Out: a `reqwest::Client`. Do not add a second way to make one: each rule here stops an attack
 //! (tokens sent to a redirect's target or to `HTTP_PROXY`, bombs that unpack themselves).
 

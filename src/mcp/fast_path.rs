@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
 use serde::{
     Deserialize, Deserializer,
@@ -20,6 +20,7 @@ use super::{
     call::Calls,
     connections::{Connection, VERSION},
     listing::Era,
+    prepared::{MODERN, is_only, told},
     published::Published,
     response::{self, Answer},
     service::{Accepts, Post},
@@ -27,7 +28,6 @@ use super::{
 use crate::auth::Caller;
 
 const CALL: &str = "tools/call";
-const MODERN: &str = "2026-07-28";
 
 /// Headers that repeat arguments are compared by rmcp.
 const REPEATED: &str = "mcp-param-";
@@ -251,18 +251,6 @@ fn is_plain_id(written: &str) -> bool {
             .parse::<i64>()
             .is_ok_and(|number| number.to_string() == written),
     }
-}
-
-fn is_only(headers: &HeaderMap, name: &str, value: &str) -> bool {
-    let mut values = headers.get_all(name).iter();
-    values
-        .next()
-        .is_some_and(|it| it.as_bytes() == value.as_bytes())
-        && values.next().is_none()
-}
-
-fn told(client: &Implementation) -> (&str, &str) {
-    (client.name.as_str(), client.version.as_str())
 }
 
 impl ReadyCall {

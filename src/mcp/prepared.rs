@@ -21,7 +21,8 @@ use super::{
 use crate::auth::Caller;
 
 const LIST: &str = "tools/list";
-const MODERN: &str = "2026-07-28";
+/// The revision without connections.
+pub(super) const MODERN: &str = "2026-07-28";
 
 /// Who asks for the tool list, and from where on.
 pub struct ListQuestion<'a> {
@@ -110,7 +111,8 @@ fn asked<'a>(post: &Post<'a>, envelope: &Envelope<'a>) -> Option<(&'a RawValue, 
     Some((id, message.params.unwrap_or_default()))
 }
 
-fn is_only(headers: &HeaderMap, name: &str, value: &str) -> bool {
+/// Whether a header is there once, and says this.
+pub(super) fn is_only(headers: &HeaderMap, name: &str, value: &str) -> bool {
     let mut values = headers.get_all(name).iter();
     values
         .next()
@@ -118,7 +120,8 @@ fn is_only(headers: &HeaderMap, name: &str, value: &str) -> bool {
         && values.next().is_none()
 }
 
-fn told(client: &Implementation) -> (&str, &str) {
+/// What a client calls itself, and its version.
+pub(super) fn told(client: &Implementation) -> (&str, &str) {
     (client.name.as_str(), client.version.as_str())
 }
 
