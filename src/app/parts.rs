@@ -92,7 +92,7 @@ pub(super) fn limits(tcp: &TcpSettings) -> Limits {
         max_connections: tcp.max_connections,
         max_connections_per_ip: tcp.max_connections_per_ip,
     };
-    limits.within(connection::open_files())
+    limits.within(connection::most_open_files())
 }
 
 /// How many requests ask the backend at once.

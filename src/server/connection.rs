@@ -61,7 +61,7 @@ impl Limits {
         };
         tracing::info!(
             connections = room,
-            "fewer than server.max_connections are taken: the limit of open files (ulimit -n) has no room for more"
+            "fewer than server.max_connections are taken: the limit of open files (ulimit -Hn) has no room for more"
         );
         Self {
             max_connections: room,
@@ -70,11 +70,19 @@ impl Limits {
     }
 }
 
-/// How many files this process may have open, where that is known and bounded.
+/// Raises how many files this process may have open to what the system allows it, and says how many these are, where that
+/// is known and bounded. Many systems allow thousands and begin with 1024, for programs of another time.
 #[must_use]
-pub fn open_files() -> Option<u64> {
+pub fn most_open_files() -> Option<u64> {
     #[cfg(unix)]
-    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Some systems name no bound and take none; then it stays as it is.
+        let _ = setrlimit(Resource::Nofile, limit);
+        return getrlimit(Resource::Nofile).current;
+    }
     #[cfg(not(unix))]
     return None;
 }
@@ -82,6 +90,13 @@ pub fn open_files() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        assert_eq!(most_open_files(), allowed);
+    }
 
     #[test]
     fn connections_leave_files_for_everything_else() {

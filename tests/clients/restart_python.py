@@ -79,6 +79,8 @@ async def connection_of(index: int, url: str, token: str, ready: asyncio.Barrier
                     await call(session, index)
         except* Exception as errors:
             calls.append((index, last, now(), f"had to connect again: {innermost(errors)!r}"[:160]))
+            # Nobody's program should hammer a server that just refused it.
+            await asyncio.sleep(random.random())
 
 
 def innermost(error: BaseException) -> BaseException:
