@@ -9,7 +9,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -148,7 +148,7 @@ impl Pool {
         ends: Instant,
     ) -> Result<Answer, Failed> {
         loop {
-            let (mut link, is_fresh) = match self.kept().await {
+            let (mut link, is_fresh) = match self.kept() {
                 Some(link) => (link, false),
                 // Rare, so its state is no part of every call's.
                 None => (Box::pin(self.connect(ends)).await?, true),
@@ -171,10 +171,10 @@ impl Pool {
     }
 
     /// A connection that is kept and still stands.
-    async fn kept(&self) -> Option<Box<Link>> {
+    fn kept(&self) -> Option<Box<Link>> {
         loop {
             let (since, mut link) = self.idle.table().links.pop()?;
-            if since.elapsed() <= self.idle.kept_for && link.stands().await {
+            if since.elapsed() <= self.idle.kept_for && link.stands() {
                 return Some(link);
             }
         }
@@ -220,7 +220,7 @@ impl Link {
         let mut sending = pin!(sender.try_send_request(request));
         let sent = poll_fn(|cx| {
             move_on(wire, is_over, cx);
-            sending.as_mut().poll(cx)
+            sending.as_mut().poll(&mut quiet())
         });
         match sent.await {
             Ok(answer) => Ok(answer.into_parts()),
@@ -232,14 +232,17 @@ impl Link {
     }
 
     /// Whether it can take a request now.
-    async fn stands(&mut self) -> bool {
-        poll_fn(|cx| {
-            move_on(&mut self.wire, &mut self.is_over, cx);
-            Poll::Ready(())
-        })
-        .await;
+    fn stands(&mut self) -> bool {
+        move_on(&mut self.wire, &mut self.is_over, &mut quiet());
         !self.is_over && self.sender.is_ready()
     }
+}
+
+/// Wakes nobody. A request and its connection are looked at one after the other by the same task, so neither has to tell it
+/// of what the other did: each such word would run the whole of the task once more for nothing. The last look at a
+/// connection before anybody waits is never a quiet one.
+fn quiet() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// Lets the connection read and write what it can.
@@ -270,7 +273,7 @@ impl Answer {
         let read = timeout_at(ends, read(&mut body, &mut link, announced, limit));
         let bytes = read.await.map_err(|_| Unread::Late)??;
         drop(body);
-        if link.stands().await {
+        if link.stands() {
             idle.keep(link);
         }
         Ok(bytes)
@@ -287,11 +290,14 @@ async fn read(
     let mut collected: Vec<u8> = Vec::new();
     loop {
         let frame = poll_fn(|cx| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+            let mut quiet = quiet();
+            // Else the connection, asked for more, would wake this task.
+            move_on(&mut link.wire, &mut link.is_over, &mut quiet);
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut quiet) {
                 return Poll::Ready(frame);
             }
             move_on(&mut link.wire, &mut link.is_over, cx);
-            Pin::new(&mut *body).poll_frame(cx)
+            Pin::new(&mut *body).poll_frame(&mut quiet)
         });
         let frame = match frame.await {
             None => break,
@@ -368,3 +374,6 @@ impl fmt::Debug for Pool {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
