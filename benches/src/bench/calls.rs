@@ -1,6 +1,8 @@
 //! One call in every way it can be made: directly to the backend, or as MCP of either kind. Every answer is checked:
 //! its status, its length and the marker at its end.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::{Result, bail};
 use bench_parts::{NOTE, answers};
 use serde_json::{Value, json};
@@ -11,6 +13,9 @@ use super::{
     requests::{self, Opened},
     wire::{Answer, Wire},
 };
+
+/// Who creates a note has the next number.
+static CREATING: AtomicUsize = AtomicUsize::new(0);
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +66,15 @@ impl Tool {
         }
     }
 
-    /// What it is called with.
+    /// What it is called with. What is created is another note for each client: the same one, twice at once, is one
+    /// write that is asked for twice, and the second call does not reach the backend.
     pub fn arguments(self) -> Value {
         match self {
             Self::GetNote => json!({ "uid": NOTE }),
             Self::ShortList => json!({ "limit": answers::SHORT_LIST }),
             Self::LongList => json!({ "limit": answers::LONG_LIST }),
             Self::CreateNote => json!({
-                "title": "Shopping",
+                "title": format!("Shopping {}", CREATING.fetch_add(1, Ordering::Relaxed)),
                 "content": "Milk, *bread* and käse",
                 "tags": ["home"],
             }),
