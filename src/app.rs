@@ -365,7 +365,7 @@ impl App {
                 streams: self.streams.clone(),
                 lists: Lists {
                     changes: self.core.calls.changes(),
-                    fingerprint: Arc::new(move || published.published().fingerprint),
+                    fingerprint: Arc::new(move || published.published().fingerprint()),
                 },
                 now: clock::unix_now,
             },

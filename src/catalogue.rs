@@ -24,6 +24,7 @@ mod named;
 mod raw;
 mod read;
 mod shape;
+mod validator;
 mod yaml;
 
 use std::{collections::HashMap, path::Path, sync::Arc};

@@ -14,15 +14,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Uri, response::Parts};
+use http::{Request, Uri, response::Parts, uri::Scheme};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, Connection, SendRequest},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::{
     net::TcpStream,
     runtime::Handle,
@@ -117,7 +118,7 @@ impl Pool {
     /// Connects nowhere yet.
     ///
     /// # Errors
-    /// When TLS cannot be set up: there are no usable root certificates.
+    /// When TLS is needed and cannot be set up: there are no usable root certificates.
     pub(super) fn new(
         place: Uri,
         timeouts: Timeouts,
@@ -126,9 +127,8 @@ impl Pool {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| CannotConnect(error.to_string()))?;
+        let tls = tls(place.scheme() != Some(&Scheme::HTTP))?;
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls);
         Ok(Self {
             connector: tls.https_or_http().enable_http1().wrap_connector(tcp),
             place,
@@ -359,6 +359,21 @@ impl Idle {
         // Every change leaves the table whole, so a panic elsewhere does not spoil it.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where TLS is not used the system's certificates, of which there are some 150, are not read: nobody is trusted then.
+fn tls(is_used: bool) -> Result<ClientConfig, CannotConnect> {
+    let told = |error: rustls::Error| CannotConnect(error.to_string());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider);
+    let verifier = versions.with_safe_default_protocol_versions();
+    let verifier = verifier.map_err(told)?;
+    let verified = if is_used {
+        verifier.try_with_platform_verifier().map_err(told)?
+    } else {
+        verifier.with_root_certificates(RootCertStore::empty())
+    };
+    Ok(verified.with_no_client_auth())
 }
 
 /// TLS cannot be set up.

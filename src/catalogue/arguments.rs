@@ -1,5 +1,5 @@
 //! What a model sent → what the request needs, or every reason why not. Repairs what clients are known to get wrong
-//! (JSON in a string, `2.0` for `2`, null for "nothing"), checks the rest against the tool's compiled schema, refuses
+//! (JSON in a string, `2.0` for `2`, null for "nothing"), checks the rest against the tool's schema, refuses
 //! unknown names, and keeps reserved keys out of free-form objects. Absent, empty and null stay three things.
 
 use std::fmt;
@@ -249,7 +249,11 @@ fn repair_entries(
 
 /// What the compiled schema says, in words. A null where nothing is demanded is a value, not an error.
 fn validation(tool: &Tool, arguments: &Value) -> Vec<ArgumentError> {
-    tool.validator
+    let Some(validator) = tool.validator.get() else {
+        let message = format!("the arguments of {} cannot be checked", tool.name);
+        return vec![ArgumentError::new("", message)];
+    };
+    validator
         .iter_errors(arguments)
         .take(4 * MOST)
         .filter(|error| !is_permitted_null(tool, error))

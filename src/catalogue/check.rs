@@ -24,7 +24,8 @@ use super::{
     yaml::Placed,
 };
 
-/// Fifty times what a model can be shown; each one costs a compiled schema, so a file cannot ask for any number.
+/// Fifty times what a model can be shown; each one costs memory and a compiled schema once it is called, so a file cannot ask
+/// for any number.
 const MOST_TOOLS: usize = 2_000;
 
 /// Checks and expands everything; what comes back is complete only where no problem is an error.
@@ -315,12 +316,12 @@ fn words(model: &Model) -> Vec<(&'static str, String)> {
         })
         .collect();
     vec![
-        ("name", model.entity.name.clone()),
-        ("plural", model.entity.plural.clone()),
-        ("entity", model.entity.label()),
-        ("entities", model.entity.plural.replace('_', " ")),
-        ("path", model.entity.path.clone()),
-        ("about", model.description.clone()),
-        ("archive", archive.join(", ")),
+        ("{name}", model.entity.name.clone()),
+        ("{plural}", model.entity.plural.clone()),
+        ("{entity}", model.entity.label()),
+        ("{entities}", model.entity.plural.replace('_', " ")),
+        ("{path}", model.entity.path.clone()),
+        ("{about}", model.description.clone()),
+        ("{archive}", archive.join(", ")),
     ]
 }

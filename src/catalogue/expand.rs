@@ -1,9 +1,9 @@
-//! Stanza → finished tool, once at load: path parsed, places decided, schemas made, validator compiled, texts filled
-//! in. In: a raw tool (free-form, or an operation seen from one entity). Out: a [`Tool`], or problems.
+//! Stanza → finished tool, once at load: path parsed, places decided, schemas made, texts filled in. In: a raw tool
+//! (free-form, or an operation seen from one entity). Out: a [`Tool`], or problems.
 
 mod parameters;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ use super::{
     session::SessionRecipe,
     shape::{Kind, Property, Shape},
     tool::{Annotations, Parameter, Request, ResultShape, Subject, Tool},
+    validator::Validator,
     yaml::Placed,
 };
 
@@ -59,21 +60,13 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
     let (method, path) = request?;
     let new_uid = scene.new_uid(raw, &method, effect, problems);
     let parameters = scene.parameters(raw, &method, &path, problems);
-    let input_schema = input_schema(&parameters);
-    let whole = Value::Object(input_schema.clone());
+    let whole = input_schema(&parameters);
     // Clients that know no references are shown the schema without them.
     if let Err(unfit) = dialect::inlined(&whole) {
         let what = format!("the input schema cannot be shown to every client: {unfit}");
         problems.push(Problem::error(scene.name.at, what));
     }
-    let validator = jsonschema::options()
-        .should_validate_formats(true)
-        .build(&whole)
-        .map_err(|error| {
-            let what = format!("the input schema cannot be compiled: {}", error.masked());
-            problems.push(Problem::error(scene.name.at, what));
-        })
-        .ok()?;
+    let input_schema = map(whole);
     (problems.len() == before || problems.iter().skip(before).all(is_lint)).then_some(())?;
     let success = raw.success.as_ref().map_or_else(
         || vec![200, 201, 202, 204],
@@ -86,8 +79,9 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
         effect,
         annotations: annotations(raw, effect),
         scopes: scene.scopes(raw, effect),
-        input_schema: Arc::new(input_schema),
-        output_schema: Arc::new(output_schema(result)),
+        validator: Validator::new(Arc::clone(&input_schema)),
+        input_schema,
+        output_schema: output_schema(result),
         result,
         request: Request {
             method,
@@ -101,7 +95,6 @@ pub(super) fn tool(scene: Scene<'_>, raw: &RawTool, problems: &mut Vec<Problem>)
         },
         subject: scene.subject,
         parameters,
-        validator,
     })
 }
 
@@ -126,12 +119,16 @@ impl Scene<'_> {
         name.clone()
     }
 
-    /// `{name}` and its like filled in.
+    /// `{name}` and its like filled in, one after the other.
     fn filled(&self, text: &str) -> String {
         self.words
             .iter()
             .fold(text.to_owned(), |text, (word, value)| {
-                text.replace(&format!("{{{word}}}"), value)
+                if text.contains(word) {
+                    text.replace(word, value)
+                } else {
+                    text
+                }
             })
     }
 
@@ -291,7 +288,7 @@ fn annotations(raw: &RawTool, effect: Effect) -> Annotations {
     }
 }
 
-fn input_schema(parameters: &[Parameter]) -> Map<String, Value> {
+fn input_schema(parameters: &[Parameter]) -> Value {
     let object = Shape {
         kind: Kind::Object {
             properties: parameters.iter().map(|p| p.property.clone()).collect(),
@@ -299,16 +296,24 @@ fn input_schema(parameters: &[Parameter]) -> Map<String, Value> {
         },
         ..Shape::text()
     };
-    match object.json_schema() {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
-    }
+    object.json_schema()
 }
 
 /// The three shapes of a result, or an error: strict clients check failures against this schema too. Roots are objects:
 /// revisions before 2026-07-28 accept nothing else. It promises the keys a program builds on and no more: each further
 /// word, said forty times, costs a model some hundred tokens of every tool list.
-fn output_schema(result: ResultShape) -> Map<String, Value> {
+fn output_schema(result: ResultShape) -> Arc<Map<String, Value>> {
+    static ITEM: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(|| made(ResultShape::Item));
+    static LIST: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(|| made(ResultShape::List));
+    static ANY: LazyLock<Arc<Map<String, Value>>> = LazyLock::new(|| made(ResultShape::Any));
+    Arc::clone(match result {
+        ResultShape::Item => &ITEM,
+        ResultShape::List => &LIST,
+        ResultShape::Any => &ANY,
+    })
+}
+
+fn made(result: ResultShape) -> Arc<Map<String, Value>> {
     let item = json!(["uid", "version", "payload"]);
     let schema = match result {
         ResultShape::Item => json!({
@@ -324,8 +329,12 @@ fn output_schema(result: ResultShape) -> Map<String, Value> {
         }),
         ResultShape::Any => json!({ "type": "object" }),
     };
+    map(schema)
+}
+
+fn map(schema: Value) -> Arc<Map<String, Value>> {
     match schema {
-        Value::Object(schema) => schema,
-        _ => Map::new(),
+        Value::Object(schema) => Arc::new(schema),
+        _ => Arc::default(),
     }
 }

@@ -10,6 +10,7 @@ use super::{
     headers,
     problem::{At, Problem},
     raw::{FORMATS, Named, RawParameter, TYPES},
+    validator::compile,
     yaml::Placed,
 };
 
@@ -412,10 +413,76 @@ pub(super) fn fitting(
     None
 }
 
-/// Whether a value keeps its format, bounds and items. A schema that cannot be compiled is reported by the tool.
+/// Whether a value of the kind, and among the choices, keeps format, bounds and items.
 fn fits(shape: &Shape, value: &Value) -> bool {
-    jsonschema::options()
-        .should_validate_formats(true)
-        .build(&shape.json_schema())
-        .map_or(true, |validator| validator.is_valid(value))
+    keeps_bounds(shape, value).unwrap_or_else(|| {
+        compile(&shape.json_schema()).is_ok_and(|validator| validator.is_valid(value))
+    })
+}
+
+/// The same where nothing has to be compiled for it, which is nearly everywhere: a start waits for whatever is compiled.
+fn keeps_bounds(shape: &Shape, value: &Value) -> Option<bool> {
+    let counts = match (&shape.kind, value) {
+        _ if shape.format.is_some() => return None,
+        (Kind::Boolean, _) => return Some(true),
+        (Kind::String, Value::String(text)) => text.chars().count() as i128,
+        (Kind::Integer, value) => integer(value)?,
+        _ => return None,
+    };
+    let bound = |bound: &Option<Value>| match bound {
+        None => Some(None),
+        Some(bound) => integer(bound).map(Some),
+    };
+    let (min, max) = (bound(&shape.min)?, bound(&shape.max)?);
+    Some(min.is_none_or(|min| counts >= min) && max.is_none_or(|max| counts <= max))
+}
+
+fn integer(value: &Value) -> Option<i128> {
+    let unsigned = || value.as_u64().map(i128::from);
+    value.as_i64().map(i128::from).or_else(unsigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{option, prelude::*, sample::select};
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = Value> {
+        select(vec![
+            json!(0),
+            json!(1),
+            json!(3),
+            json!(-1),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1.0),
+            json!(2.5),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn what_needs_no_compiling_is_decided_as_the_compiled_schema_does(
+            min in option::of(number()),
+            max in option::of(number()),
+            integer in number(),
+            text in "[aäé\u{301}👩]{0,4}",
+        ) {
+            for (kind, value) in [
+                (Kind::Integer, integer.clone()),
+                (Kind::Number, integer),
+                (Kind::String, json!(text)),
+                (Kind::Boolean, json!(true)),
+            ] {
+                let shape = Shape { kind, min: min.clone(), max: max.clone(), ..Shape::text() };
+                // A bound that no schema can have is refused before.
+                if let (Some(quick), Ok(validator)) =
+                    (keeps_bounds(&shape, &value), compile(&shape.json_schema()))
+                {
+                    prop_assert_eq!(quick, validator.is_valid(&value), "{:?} {}", shape, value);
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What a tool list costs a model: tokens of the JSON a client is sent, counted with a real tokenizer (o200k).
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::tool::Tool;
 
@@ -26,20 +27,53 @@ pub fn count_each(texts: &[String]) -> Vec<usize> {
 /// A tool as `tools/list` shows it (protocol page B.2).
 #[must_use]
 pub fn listed(tool: &Tool) -> Value {
-    let hints = tool.annotations;
-    json!({
-        "name": tool.name,
-        "title": tool.title,
-        "description": tool.description,
-        "inputSchema": *tool.input_schema,
-        "outputSchema": *tool.output_schema,
-        "annotations": {
-            "readOnlyHint": hints.read_only,
-            "destructiveHint": hints.destructive,
-            "idempotentHint": hints.idempotent,
-            "openWorldHint": hints.open_world,
-        },
-    })
+    serde_json::to_value(Listed::of(tool)).unwrap_or_default()
+}
+
+/// The same as JSON, without a tree between.
+#[must_use]
+pub fn listed_json(tool: &Tool) -> Vec<u8> {
+    serde_json::to_vec(&Listed::of(tool)).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'t> {
+    name: &'t str,
+    title: &'t str,
+    description: &'t str,
+    input_schema: &'t Map<String, Value>,
+    output_schema: &'t Map<String, Value>,
+    annotations: Hints,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the protocol's four hints")]
+struct Hints {
+    read_only_hint: bool,
+    destructive_hint: bool,
+    idempotent_hint: bool,
+    open_world_hint: bool,
+}
+
+impl<'t> Listed<'t> {
+    fn of(tool: &'t Tool) -> Self {
+        let hints = tool.annotations;
+        Self {
+            name: &tool.name,
+            title: &tool.title,
+            description: &tool.description,
+            input_schema: &tool.input_schema,
+            output_schema: &tool.output_schema,
+            annotations: Hints {
+                read_only_hint: hints.read_only,
+                destructive_hint: hints.destructive,
+                idempotent_hint: hints.idempotent,
+                open_world_hint: hints.open_world,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +90,15 @@ mod tests {
         let tokens = count(&Value::from(listed).to_string());
         assert_eq!(catalogue.tools().len(), 40);
         assert!(tokens <= 6_000, "{tokens} tokens");
+    }
+
+    #[test]
+    fn a_tool_is_listed_the_same_with_and_without_a_tree() {
+        let catalogue = Catalogue::shipped().expect("the shipped catalogue is valid");
+        for tool in catalogue.tools() {
+            let json = String::from_utf8(listed_json(tool)).expect("JSON is UTF-8");
+            assert_eq!(json, listed(tool).to_string());
+        }
     }
 
     /// By the whole tokenizer of tiktoken-rs.

@@ -1,5 +1,5 @@
-//! A tool, finished: everything a client is shown and everything a call needs, made once at load.
-//! In: arguments. Out: a [`Plan`]. Nothing here is compiled, parsed or looked up in the file at call time.
+//! A tool, finished: everything a client is shown and everything a call needs, made once at load; only its schema is
+//! compiled at its first call. In: arguments. Out: a [`Plan`]. Nothing here is parsed or looked up in the file at call time.
 
 use std::{fmt, sync::Arc};
 
@@ -13,6 +13,7 @@ use super::{
     plan::{Effect, Plan},
     session::SessionRecipe,
     shape::Property,
+    validator::Validator,
 };
 
 /// One MCP tool and the request behind it.
@@ -39,7 +40,7 @@ pub struct Tool {
     pub subject: Option<Subject>,
     pub(super) request: Request,
     pub(super) parameters: Vec<Parameter>,
-    pub(super) validator: jsonschema::Validator,
+    pub(super) validator: Validator,
 }
 
 /// MCP's four tool hints, all said (protocol page B.2).
@@ -149,6 +150,13 @@ impl Tool {
     #[must_use]
     pub fn names_records(&self) -> bool {
         self.request.new_uid.is_some()
+    }
+
+    /// Whether clients repeat arguments of it in headers.
+    #[must_use]
+    pub fn repeats_arguments(&self) -> bool {
+        let mut parameters = self.parameters.iter();
+        parameters.any(|it| it.property.shape.mcp_header.is_some())
     }
 
     /// Whether requests of this tool carry a JSON object.

@@ -1,4 +1,4 @@
-//! `tools/list` from bytes made once at load: one list for each dialect and era. In: who asks, in which dialect, from
+//! `tools/list` from bytes made once, when first asked for: one list for each dialect and era. In: who asks, in which dialect, from
 //! where on. Out: the JSON of the result. Order is the catalogue's. Where the catalogue asks for scopes, callers see only
 //! what they may call. The one thing not to break: a page is put together from bytes, no tool is serialized again.
 
@@ -8,14 +8,17 @@ mod list;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use rmcp::model::{ErrorData, Implementation, JsonObject, ListToolsResult, Tool};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use self::list::List;
+use self::list::{Kept, List, Tools};
 use super::{SERVER_INFO, TTL_MS};
 use crate::{
     auth::Caller,
@@ -45,10 +48,14 @@ impl From<BadCursor> for ErrorData {
     }
 }
 
-/// The lists of one catalogue.
+/// The lists of one catalogue, each made for the first client that is sent it: most processes ever see one or two dialects.
 pub(super) struct Listing {
+    catalogue: Arc<Catalogue>,
+    /// Tools of ours, as they are listed.
+    own: Vec<Map<String, Value>>,
     /// By the dialect's index.
-    lists: Vec<Lists>,
+    lists: Vec<OnceLock<Lists>>,
+    fingerprint: OnceLock<u64>,
     /// The scopes of each tool, in the order of every list.
     scopes: Vec<Vec<String>>,
     /// Whether any tool asks for any: then the answer is not the same for everybody.
@@ -77,28 +84,36 @@ impl Lists {
 impl Listing {
     /// `own` are tools of ours, after the catalogue's; `server` is who answers.
     pub(super) fn of(
-        catalogue: &Catalogue,
+        catalogue: Arc<Catalogue>,
         own: impl IntoIterator<Item = Tool>,
         server: &Implementation,
     ) -> Self {
-        let own = own.into_iter().map(|tool| (entry(json!(tool)), Vec::new()));
-        let theirs = catalogue.tools().iter();
-        let (tools, scopes): (Vec<_>, Vec<_>) = theirs
-            .map(|tool| (entry(tokens::listed(tool)), tool.scopes.clone()))
-            .chain(own)
-            .unzip();
-        let mut listing = Self {
-            lists: Vec::new(),
+        let own: Vec<_> = own.into_iter().map(|tool| entry(json!(tool))).collect();
+        let theirs = catalogue.tools().iter().map(|tool| tool.scopes.clone());
+        let scopes: Vec<_> = theirs.chain(own.iter().map(|_| Vec::new())).collect();
+        Self {
+            lists: dialect::built_in()
+                .iter()
+                .map(|_| OnceLock::new())
+                .collect(),
+            fingerprint: OnceLock::new(),
             scoped: scopes.iter().any(|scopes| !scopes.is_empty()),
             scopes,
             introduction: format!("\"_meta\":{},", json!({ SERVER_INFO: server })),
-            annotated: HashMap::new(),
-        };
-        for dialect in dialect::built_in() {
-            let lists = listing.lists_of(catalogue, dialect, &tools);
-            listing.lists.push(lists);
+            annotated: annotated(&catalogue),
+            own,
+            catalogue,
         }
-        listing
+    }
+
+    /// Makes at once what another was asked for: where it takes its place, nobody waits.
+    pub(super) fn prepare_as(&self, before: &Self) {
+        for dialect in dialect::built_in() {
+            let is_made = |lists: &OnceLock<Lists>| lists.get().is_some();
+            if before.lists.get(dialect.index).is_some_and(is_made) {
+                self.lists(dialect);
+            }
+        }
     }
 
     /// A page of the list: the JSON of the result. An empty cursor is none: no list of ours goes on there, and some
@@ -110,12 +125,11 @@ impl Listing {
         caller: &Caller,
         cursor: Option<&str>,
     ) -> Result<Bytes, BadCursor> {
-        let lists = self.lists.get(dialect.index).or_else(|| self.lists.first());
-        let lists = lists.ok_or(BadCursor)?;
+        let lists = self.lists(dialect).ok_or(BadCursor)?;
         let list = lists.of(era);
         let start = match cursor {
             None | Some("") => 0,
-            Some(cursor) => cursor::read(cursor, &list.digest)?,
+            Some(cursor) => cursor::read(cursor, list.digest())?,
         };
         let sees = |index: &usize| {
             let scopes = self.scopes.get(*index);
@@ -127,25 +141,27 @@ impl Listing {
         if start == 0 && page.len() == self.scopes.len() {
             return Ok(list.whole.clone());
         }
-        let next = next.map(|index| cursor::write(index, &list.digest));
+        let next = next.map(|index| cursor::write(index, list.digest()));
         Ok(list.page(&page, &self.head(lists, era, next.as_deref())))
     }
 
     /// Of everything a client may be shown, the same for the same list in every process.
     pub(super) fn fingerprint(&self) -> u64 {
-        let mut digest = Sha256::new();
-        if let Some(default) = self.lists.first() {
-            digest.update(default.modern.digest);
-        }
-        for scopes in &self.scopes {
-            for scope in scopes {
-                digest.update(scope);
-                digest.update([0]);
+        *self.fingerprint.get_or_init(|| {
+            let mut digest = Sha256::new();
+            if let Some(default) = self.lists(dialect::default()) {
+                digest.update(default.modern.digest());
             }
-            digest.update([1]);
-        }
-        let digest: [u8; 32] = digest.finalize().into();
-        digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
+            for scopes in &self.scopes {
+                for scope in scopes {
+                    digest.update(scope);
+                    digest.update([0]);
+                }
+                digest.update([1]);
+            }
+            let digest: [u8; 32] = digest.finalize().into();
+            digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
+        })
     }
 
     /// The same for those who want it as rmcp has it.
@@ -174,61 +190,70 @@ impl Listing {
         self.annotated.contains_key(name)
     }
 
-    /// The lists of one dialect; what does not differ from the default's is not kept twice.
-    fn lists_of(
-        &mut self,
-        catalogue: &Catalogue,
-        dialect: &Dialect,
-        tools: &[Map<String, Value>],
-    ) -> Lists {
-        let shown: Vec<_> = tools
-            .iter()
-            .map(|tool| catalogue.shown(dialect, tool))
-            .collect();
-        if let Some(default) = self.lists.first()
-            && shown.iter().all(Option::is_none)
+    /// The lists of one dialect.
+    fn lists(&self, dialect: &Dialect) -> Option<&Lists> {
+        let is_known = dialect.index < self.lists.len();
+        let dialect = if is_known {
+            dialect
+        } else {
+            dialect::default()
+        };
+        let lists = self.lists.get(dialect.index)?;
+        Some(lists.get_or_init(|| self.made(dialect)))
+    }
+
+    /// What does not differ from the default's is not kept twice.
+    fn made(&self, dialect: &Dialect) -> Lists {
+        let is_default = dialect.index == 0;
+        let shown = self.shown(dialect);
+        if shown.is_none()
+            && !is_default
+            && let Some(default) = self.lists(dialect::default())
         {
             return default.clone();
         }
-        let modern: Vec<_> = shown
-            .iter()
-            .zip(tools)
-            .map(|(own, tool)| own.as_ref().unwrap_or(tool))
-            .collect();
-        let plain: Vec<_> = modern
-            .iter()
-            .map(|tool| dialect::without_header_annotations(tool))
-            .collect();
-        let annotated = modern
-            .iter()
-            .zip(&plain)
-            .filter(|(_, plain)| plain.is_some());
-        for (tool, _) in annotated {
-            if let (Some(name), Some(Value::Object(schema))) =
-                (tool["name"].as_str(), tool.get("inputSchema"))
-            {
-                self.annotated
-                    .insert(name.to_owned(), Arc::new(schema.clone()));
-            }
-        }
-        let is_default = self.lists.is_empty();
+        let tools = shown.unwrap_or_else(|| self.strict());
         let scope = self.cache_scope(is_default);
-        let list = |era, tools: &[&Map<String, Value>]| {
-            Arc::new(List::of(tools, &self.opening(era, scope, None)))
-        };
-        let legacy: Vec<_> = plain
-            .iter()
-            .zip(&modern)
-            .map(|(plain, tool)| plain.as_ref().unwrap_or(tool))
-            .collect();
+        let list = |kept, era| Arc::new(List::of(kept, &self.opening(era, scope, None)));
         Lists {
-            legacy: list(Era::Legacy, &legacy),
-            modern: list(Era::Modern, &modern),
+            legacy: list(tools.legacy, Era::Legacy),
+            modern: list(tools.modern, Era::Modern),
         }
     }
 
+    /// The tools as they are.
+    fn strict(&self) -> Eras {
+        let mut eras = Building::default();
+        for tool in self.catalogue.tools() {
+            if tool.repeats_arguments() {
+                eras.push(&entry(tokens::listed(tool)));
+            } else {
+                eras.push_plain(&tokens::listed_json(tool));
+            }
+        }
+        self.own.iter().for_each(|tool| eras.push(tool));
+        eras.done()
+    }
+
+    /// The tools as a dialect shows them; `None` where that is what they are.
+    fn shown(&self, dialect: &Dialect) -> Option<Eras> {
+        if dialect.rules.is_empty() {
+            return None;
+        }
+        let mut eras = Building::default();
+        let mut differs = false;
+        let theirs = self.catalogue.tools().iter();
+        let theirs = theirs.map(|tool| entry(tokens::listed(tool)));
+        for tool in theirs.chain(self.own.iter().cloned()) {
+            let shown = self.catalogue.shown(dialect, &tool);
+            differs |= shown.is_some();
+            eras.push(&shown.unwrap_or(tool));
+        }
+        differs.then(|| eras.done())
+    }
+
     fn head(&self, lists: &Lists, era: Era, next: Option<&str>) -> String {
-        let default = self.lists.first();
+        let default = self.lists(dialect::default());
         let is_default = default.is_some_and(|it| Arc::ptr_eq(&it.modern, &lists.modern));
         self.opening(era, self.cache_scope(is_default), next)
     }
@@ -253,6 +278,70 @@ impl Listing {
             ),
         }
     }
+}
+
+/// The tools of a list, as far as they differ by era.
+struct Eras {
+    legacy: Arc<Kept>,
+    modern: Arc<Kept>,
+}
+
+#[derive(Default)]
+struct Building {
+    legacy: Tools,
+    modern: Tools,
+    differs: bool,
+}
+
+impl Building {
+    fn push(&mut self, tool: &Map<String, Value>) {
+        // A map of JSON values always has a form.
+        let json = |tool| serde_json::to_vec(tool).unwrap_or_default();
+        let modern = json(tool);
+        self.modern.push(&modern);
+        match dialect::without_header_annotations(tool) {
+            Some(plain) => {
+                self.differs = true;
+                self.legacy.push(&json(&plain));
+            }
+            None => self.legacy.push(&modern),
+        }
+    }
+
+    /// A tool that is the same in every era.
+    fn push_plain(&mut self, json: &[u8]) {
+        self.modern.push(json);
+        self.legacy.push(json);
+    }
+
+    fn done(self) -> Eras {
+        let modern = Kept::of(self.modern);
+        let legacy = if self.differs {
+            Kept::of(self.legacy)
+        } else {
+            Arc::clone(&modern)
+        };
+        Eras { legacy, modern }
+    }
+}
+
+fn annotated(catalogue: &Catalogue) -> HashMap<String, Arc<JsonObject>> {
+    let mut annotated = HashMap::new();
+    let tools = catalogue.tools().iter();
+    for tool in tools.filter(|tool| tool.repeats_arguments()) {
+        let listed = entry(tokens::listed(tool));
+        for dialect in dialect::built_in() {
+            let shown = catalogue.shown(dialect, &listed);
+            let shown = shown.as_ref().unwrap_or(&listed);
+            if dialect::without_header_annotations(shown).is_some()
+                && let (Some(Value::String(name)), Some(Value::Object(schema))) =
+                    (shown.get("name"), shown.get("inputSchema"))
+            {
+                annotated.insert(name.clone(), Arc::new(schema.clone()));
+            }
+        }
+    }
+    annotated
 }
 
 fn entry(listed: Value) -> Map<String, Value> {

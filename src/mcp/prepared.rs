@@ -1,4 +1,4 @@
-//! Answers that were made at load, given without rmcp: `tools/list`. In: a request of which nothing is unusual. Out: the
+//! Answers that are made once, given without rmcp: `tools/list`. In: a request of which nothing is unusual. Out: the
 //! whole answer, byte for byte what rmcp would have made of the handler's. Whatever is unusual, and every error, is left
 //! to rmcp: nothing here refuses anything.
 

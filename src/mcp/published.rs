@@ -15,14 +15,12 @@ use super::{
 };
 use crate::catalogue::Catalogue;
 
-/// A catalogue and all that is made of it once.
+/// A catalogue and all that is made of it once; what only some clients need, when one needs it.
 pub struct Published {
     /// What is called.
     pub catalogue: Arc<Catalogue>,
     /// The how-manieth since the start, beginning with 1: part of whatever must not outlive its catalogue.
     pub generation: u64,
-    /// Tells tool lists apart, the same for the same list in every process.
-    pub fingerprint: u64,
     /// What `tools/list` answers with.
     pub(super) listing: Listing,
     /// How calls are answered.
@@ -35,15 +33,19 @@ impl Published {
     fn new(catalogue: Arc<Catalogue>, generation: u64, own_tools: bool) -> Self {
         let own = own_tools.then(WorkspaceTool::listed).into_iter().flatten();
         let description = description(&catalogue);
-        let listing = Listing::of(&catalogue, own, &description.server_info);
         Self {
-            fingerprint: listing.fingerprint(),
-            listing,
+            listing: Listing::of(Arc::clone(&catalogue), own, &description.server_info),
             answers: Answers::of(&description),
             description,
             catalogue,
             generation,
         }
+    }
+
+    /// Tells tool lists apart, the same for the same list in every process.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.listing.fingerprint()
     }
 }
 
@@ -88,6 +90,7 @@ impl Publisher {
         self.changes.send_modify(|generation| {
             *generation += 1;
             let next = Published::new(catalogue, *generation, self.own_tools);
+            next.listing.prepare_as(&self.current().listing);
             self.current.store(Arc::new(next));
             published = *generation;
         });

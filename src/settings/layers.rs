@@ -2,7 +2,7 @@
 //! In: the sources. Out: one value a key with the place it came from, by figment's merge. Only known keys get in, so
 //! that no stray value can replace a whole section.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{cell::OnceCell, collections::BTreeSet, path::PathBuf};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -79,6 +79,8 @@ impl Provider for Entry {
 /// The merged layers.
 pub(super) struct Layers {
     values: Figment,
+    /// What they come to; figment would put it together again for every key that is asked for.
+    merged: OnceCell<Option<Value>>,
     /// Names of the issuers that any layer speaks of.
     issuers: BTreeSet<String>,
 }
@@ -94,6 +96,7 @@ impl Layers {
         let layers = Self {
             issuers: written.chain(sources.environment.issuers()).collect(),
             values: Figment::new(),
+            merged: OnceCell::new(),
         };
         let keys: Vec<_> = layers.keys().collect();
         let defaults = keys.iter().filter_map(|key| {
@@ -108,7 +111,8 @@ impl Layers {
 
     /// The value of a key and its origin; `None` where nothing sets it.
     pub(super) fn find(&self, key: &Key) -> Option<(Value, Origin)> {
-        let value = self.values.find_value(&key.name).ok()?;
+        let merged = self.merged.get_or_init(|| self.values.find_value("").ok());
+        let value = merged.as_ref()?.find_ref(&key.name)?.clone();
         let origin = self
             .values
             .get_metadata(value.tag())
@@ -130,6 +134,7 @@ impl Layers {
     fn with(self, entries: impl IntoIterator<Item = Entry>) -> Self {
         Self {
             values: entries.into_iter().fold(self.values, Figment::merge),
+            merged: OnceCell::new(),
             ..self
         }
     }

@@ -1,6 +1,6 @@
 //! Pages, cursors, scopes and eras of lists, against what the catalogue says.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Barrier};
 
 use serde_json::{Value, json};
 
@@ -11,22 +11,22 @@ fn server() -> Implementation {
     Implementation::new("toolbridge", "1")
 }
 
-fn listing(catalogue: &Catalogue) -> Listing {
-    Listing::of(catalogue, [], &server())
+fn listing(catalogue: &Arc<Catalogue>) -> Listing {
+    Listing::of(Arc::clone(catalogue), [], &server())
 }
 
-fn shipped() -> Catalogue {
-    Catalogue::shipped().unwrap()
+fn shipped() -> Arc<Catalogue> {
+    Arc::new(Catalogue::shipped().unwrap())
 }
 
-fn catalogue(tools: &str) -> Catalogue {
+fn catalogue(tools: &str) -> Arc<Catalogue> {
     let text = format!("version: 1\ntools:\n{tools}");
     let catalogue = Catalogue::parse("tools.yaml", text.as_bytes());
-    catalogue.unwrap_or_else(|problems| panic!("{problems}"))
+    Arc::new(catalogue.unwrap_or_else(|problems| panic!("{problems}")))
 }
 
 /// Every second tool asks for a scope.
-fn many(tools: usize) -> Catalogue {
+fn many(tools: usize) -> Arc<Catalogue> {
     let mut text = String::new();
     for index in 0..tools {
         let scopes = if index % 2 == 1 {
@@ -104,7 +104,7 @@ fn the_default_list_is_the_catalogues_and_tells_each_era_what_it_knows() {
 fn what_rmcp_sends_is_the_same_json() {
     let catalogue = shipped();
     let own = WorkspaceTool::listed();
-    let listing = Listing::of(&catalogue, own, &server());
+    let listing = Listing::of(catalogue, own, &server());
     for dialect in dialect::built_in() {
         for era in [Era::Legacy, Era::Modern] {
             let bytes = page_for(&listing, dialect, era, &caller(&[]), None);
@@ -205,7 +205,7 @@ fn a_cursor_of_another_list_or_of_nobody_leads_nowhere() {
 
 #[test]
 fn a_fingerprint_is_that_of_the_list_and_of_who_sees_what() {
-    let of = |catalogue: &Catalogue| listing(catalogue).fingerprint();
+    let of = |catalogue: &Arc<Catalogue>| listing(catalogue).fingerprint();
     assert_eq!(of(&many(3)), of(&many(3)));
     assert_ne!(of(&many(3)), of(&many(4)));
     let tool = "  a: { description: About., request: GET /a, effect: read";
@@ -274,4 +274,54 @@ fn headers_of_arguments_are_for_the_revisions_that_know_them() {
         "Region"
     );
     assert!(listing.annotated("ping").is_none());
+}
+
+#[test]
+fn a_list_is_made_when_it_is_asked_for_and_whoever_asks_first_gets_the_same() {
+    let catalogue = shipped();
+    let expected: Vec<_> = dialect::built_in()
+        .iter()
+        .map(|dialect| {
+            page_for(
+                &listing(&catalogue),
+                dialect,
+                Era::Modern,
+                &caller(&[]),
+                None,
+            )
+        })
+        .collect();
+    let fresh = listing(&catalogue);
+    assert!(fresh.lists.iter().all(|lists| lists.get().is_none()));
+    let start = Barrier::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (fresh, start, expected) = (&fresh, &start, &expected);
+            scope.spawn(move || {
+                start.wait();
+                for step in 0..expected.len() {
+                    let index = (step + thread) % expected.len();
+                    let dialect = &dialect::built_in()[index];
+                    let page = page_for(fresh, dialect, Era::Modern, &caller(&[]), None);
+                    assert_eq!(page, expected[index], "{}", dialect.name);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_takes_the_place_of_a_list_has_what_was_asked_of_it() {
+    let (before, after) = (listing(&many(3)), listing(&many(4)));
+    let gemini = dialect::named("gemini-cli").unwrap();
+    page_for(&before, gemini, Era::Legacy, &caller(&[]), None);
+    after.prepare_as(&before);
+    let made = |listing: &Listing| {
+        let lists = listing.lists.iter();
+        lists.map(|it| it.get().is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(made(&after), made(&before));
+    assert!(made(&after)[gemini.index]);
+    let all = dialect::built_in().len();
+    assert!(made(&after).iter().filter(|is_made| **is_made).count() < all);
 }

@@ -108,7 +108,7 @@ impl Side {
             streams: CancellationToken::new(),
             lists: Lists {
                 changes: calls.changes(),
-                fingerprint: Arc::new(move || published.published().fingerprint),
+                fingerprint: Arc::new(move || published.published().fingerprint()),
             },
             now: clock::unix_now,
         };
