@@ -82,7 +82,7 @@ fn many_who_call_first_at_once_agree() {
             let (tool, start, good, bad) = (probe(&catalogue), &start, &good, &bad);
             scope.spawn(move || {
                 start.wait();
-                answer(tool, if at % 2 == 0 { good } else { bad })
+                answer(tool, [good, bad][at % 2])
             })
         };
         let asking: Vec<_> = (0..threads).map(ask).collect();
