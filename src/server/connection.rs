@@ -72,19 +72,22 @@ impl Limits {
 
 /// Raises how many files this process may have open to what the system allows it, and says how many these are, where that
 /// is known and bounded. Many systems allow thousands and begin with 1024, for programs of another time.
+#[cfg(unix)]
 #[must_use]
 pub fn most_open_files() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let mut limit = getrlimit(Resource::Nofile);
-        limit.current = limit.maximum;
-        // Some systems name no bound and take none; then it stays as it is.
-        let _ = setrlimit(Resource::Nofile, limit);
-        return getrlimit(Resource::Nofile).current;
-    }
-    #[cfg(not(unix))]
-    return None;
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Some systems name no bound and take none; then it stays as it is.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
+}
+
+/// Not known here.
+#[cfg(not(unix))]
+#[must_use]
+pub fn most_open_files() -> Option<u64> {
+    None
 }
 
 #[cfg(test)]
