@@ -84,7 +84,8 @@ impl Watched {
     /// Reads what is there. Under the lock: whoever asks the system meanwhile would not find the error that this finds.
     fn takes(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
         let mut line = self.answers.line();
-        let read = self.stream.try_read(buffer.initialize_unfilled());
+        // Into memory as it is: making it zeros first would make whole pages ours of which a request fills a corner.
+        let read = self.stream.try_read_buf(buffer);
         line.heeds(read)
     }
 }
@@ -179,7 +180,6 @@ impl AsyncRead for Watched {
             ready!(self.stream.poll_read_ready(context))?;
             match self.takes(buffer) {
                 Ok(length) => {
-                    buffer.advance(length);
                     if length > 0 {
                         self.answers.goes_on();
                     }
