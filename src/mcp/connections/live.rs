@@ -35,6 +35,10 @@ struct Table {
     running: HashMap<(ConnectionKey, RequestId), (u64, CancellationToken)>,
     asked: HashMap<(ConnectionKey, String), Asked>,
     streams: HashMap<u64, Stream>,
+    /// How many of them each person holds: with ten thousand open, nobody looks at all of them.
+    held: HashMap<Arc<Person>, usize>,
+    /// Those of each connection, the newest last.
+    of_connections: HashMap<ConnectionKey, Vec<u64>>,
     /// The answers that are still coming.
     coming: Vec<Arc<Replay>>,
     /// The answers that may be asked for again, oldest first.
@@ -54,12 +58,12 @@ struct Asked {
 struct Stream {
     /// None: of a revision without connections.
     connection: Option<ConnectionKey>,
-    owner: Person,
+    owner: Arc<Person>,
     end: CancellationToken,
 }
 
 /// Who holds a stream.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq, Hash)]
 struct Person {
     issuer: String,
     subject: String,
@@ -184,12 +188,21 @@ impl Live {
         if table.streams.len() >= self.rules.most_streams {
             return Err(TooMany::All);
         }
-        let own = table.streams.values();
-        if own.filter(|stream| stream.owner == owner).count() >= self.rules.most_streams_per_person
-        {
+        let own = table.held.get_key_value(&owner);
+        let own = own.map(|(owner, count)| (Arc::clone(owner), *count));
+        let (owner, count) = own.unwrap_or_else(|| (Arc::new(owner), 0));
+        if count >= self.rules.most_streams_per_person {
             return Err(TooMany::Yours);
         }
+        table.held.insert(Arc::clone(&owner), count + 1);
         let number = table.next();
+        if let Some(connection) = connection {
+            table
+                .of_connections
+                .entry(connection)
+                .or_default()
+                .push(number);
+        }
         let end = CancellationToken::new();
         let stream = Stream {
             connection,
@@ -252,10 +265,9 @@ impl Live {
         let own = running.filter(|((of, _), _)| *of == connection);
         own.for_each(|(_, (_, cancel))| cancel.cancel());
         // Its answers stay where they are: nobody can name the connection any more.
-        for stream in table.streams.values() {
-            if stream.connection == Some(connection) {
-                stream.end.cancel();
-            }
+        let streams = table.of_connections.get(&connection).into_iter().flatten();
+        for stream in streams.filter_map(|number| table.streams.get(number)) {
+            stream.end.cancel();
         }
     }
 
@@ -291,14 +303,31 @@ impl OpenStream {
     /// Whether this is the connection's newest stream: each message goes to one stream (protocol page A.6).
     pub(super) fn is_newest(&self) -> bool {
         let table = self.live.table();
-        let mut streams = table.streams.iter();
-        !streams
-            .any(|(number, stream)| stream.connection == self.connection && *number > self.number)
+        let streams = self.connection.map(|it| table.of_connections.get(&it));
+        let newest = streams.flatten().and_then(|numbers| numbers.last());
+        newest.is_none_or(|newest| *newest == self.number)
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.live.table().streams.remove(&self.number);
+        let mut table = self.live.table();
+        let Some(stream) = table.streams.remove(&self.number) else {
+            return;
+        };
+        if let Some(count) = table.held.get_mut(&stream.owner) {
+            *count -= 1;
+            if *count == 0 {
+                table.held.remove(&stream.owner);
+            }
+        }
+        if let Some(connection) = stream.connection
+            && let Some(numbers) = table.of_connections.get_mut(&connection)
+        {
+            numbers.retain(|number| *number != self.number);
+            if numbers.is_empty() {
+                table.of_connections.remove(&connection);
+            }
+        }
     }
 }
