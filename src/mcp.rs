@@ -18,6 +18,7 @@ mod choosing;
 mod connections;
 mod envelope;
 mod fast_path;
+mod held;
 mod last_message;
 mod limit;
 mod listing;
@@ -64,6 +65,7 @@ use crate::{
 pub use call::{CallParts, Calls, Incoming, NoOutcome, Seen};
 pub use fast_path::{PlainCall, ReadyCall};
 pub use limit::Limit;
+pub use news::News;
 pub use outcome::Outcome;
 pub use prepared::ListQuestion;
 pub use published::Published;
@@ -76,6 +78,7 @@ pub use writes::{CannotKeep, Journal, WriteRules, Writes};
 
 use call::Sight;
 use choosing::{Brought, Reply};
+use held::OnlyOpened;
 use listing::Era;
 use progress::Heartbeat;
 use workspace::WorkspaceTool;
@@ -104,6 +107,11 @@ pub trait HandlesMcp: ServerHandler + Clone {
 
     /// The same call, ready to run without rmcp; `None`, where it has to be rmcp's.
     fn ready(&self, _call: PlainCall<'_>) -> Option<ReadyCall> {
+        None
+    }
+
+    /// What a stream has to tell that rmcp need not hold; `None`, where rmcp has to.
+    fn news(&self, _caller: &Caller, _wish: &SubscriptionFilter) -> Option<News> {
         None
     }
 }
@@ -219,6 +227,10 @@ impl HandlesMcp for Handler {
             era: call.era,
         })
     }
+
+    fn news(&self, caller: &Caller, wish: &SubscriptionFilter) -> Option<News> {
+        Some(News::of(&self.shared.calls, caller, wish))
+    }
 }
 
 impl ServerHandler for Handler {
@@ -326,6 +338,9 @@ impl ServerHandler for Handler {
     }
 
     async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
+        if extension::<OnlyOpened>(stream.request_context()).is_some() {
+            return Ok(());
+        }
         let caller = caller_of(stream.request_context())?;
         news::tell_stream(&self.shared.calls, self.changes.clone(), &caller, &stream).await;
         Ok(())

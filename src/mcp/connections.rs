@@ -43,7 +43,8 @@ pub use id::{ConnectionIds, NoKeys};
 pub use listening::Lists;
 
 use exchange::Messages;
-use live::{Live, OpenStream, TooMany};
+pub(super) use live::OpenStream;
+use live::{Live, TooMany};
 use replay::{Asked, Place, Replay};
 
 pub(super) const CONNECTION_ID: &str = "mcp-session-id";

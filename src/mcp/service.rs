@@ -21,7 +21,9 @@ use super::{
     body::{self, is_json},
     connections::{Connections, VERSION},
     envelope::{self, Envelope, Posted, Traits},
-    fast_path, last_message, prepared, repeated,
+    fast_path,
+    held::{self, Held, OnlyOpened, Wish},
+    last_message, prepared, repeated,
     response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
 use crate::{auth::Caller, delivery::Delivery};
@@ -42,6 +44,7 @@ pub struct McpService<H: HandlesMcp> {
     handler: H,
     max_request_bytes: usize,
     fast_path: bool,
+    streams: CancellationToken,
 }
 
 /// What a client takes for an answer.
@@ -67,7 +70,7 @@ pub struct ServiceSettings {
     pub ids: Arc<ConnectionIds>,
     /// The longest body that is read.
     pub max_request_bytes: usize,
-    /// Whether calls of which nothing is unusual are answered without rmcp.
+    /// Whether calls of which nothing is unusual are answered, and streams of news held, without rmcp.
     pub fast_path: bool,
     /// Ends every open stream when it is cancelled.
     pub streams: CancellationToken,
@@ -96,6 +99,7 @@ impl<H: HandlesMcp> McpService<H> {
             handler,
             max_request_bytes: settings.max_request_bytes,
             fast_path: settings.fast_path,
+            streams: settings.streams,
         }
     }
 
@@ -230,14 +234,19 @@ impl<H: HandlesMcp> McpService<H> {
                 return response::refusal(status, INVALID_REQUEST, &too_many.to_string());
             }
         };
-        let answer = self.modern(post.parts, post.body.clone(), message).await;
-        answer.map(|body| {
-            let held = body.map_frame(move |frame| {
-                let _held = &place;
-                frame
-            });
-            held.boxed()
-        })
+        let wish = self.fast_path.then(|| Wish::read(post.body)).flatten();
+        // From now on nothing is missed, whoever tells of it.
+        let news = |wish: &Wish| self.handler.news(post.caller, &wish.of);
+        let held = wish.and_then(|wish| Some((news(&wish)?, wish)));
+        let mut parts = post.parts;
+        let Some((news, wish)) = held else {
+            let answer = self.modern(parts, post.body.clone(), message).await;
+            return held::keeps(answer, place);
+        };
+        parts.extensions.insert(OnlyOpened);
+        let answer = self.modern(parts, post.body.clone(), message).await;
+        let held = Held::new(wish, news, self.streams.clone(), place);
+        held.takes_over(answer).await
     }
 
     fn get(&self, headers: &HeaderMap, caller: &Caller, delivery: Option<&Delivery>) -> Answer {

@@ -6,6 +6,7 @@ mod backend;
 mod draft;
 mod odd;
 mod side;
+mod streams;
 mod usual;
 
 use std::{fmt::Write as _, ops::Range, path::Path, thread};

@@ -1,6 +1,7 @@
 //! The catalogue's file is replaced while a sidecar serves it: what is valid is served from then on, what is not changes
 //! nothing, and nobody who calls or lists meanwhile notices more than that.
 
+mod alike;
 mod file;
 mod former;
 mod load;

@@ -7,20 +7,23 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header::AUTHORIZATION};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult,
-        ListToolsResult, PaginatedRequestParams, ServerConfig, Tool,
+        ListToolsResult, PaginatedRequestParams, ServerConfig, SubscriptionFilter, Tool,
     },
-    service::{NotificationContext, RequestContext},
+    service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toolbridge::{
@@ -30,7 +33,7 @@ use toolbridge::{
     delivery::Delivery,
     mcp::{
         Calls, ConnectionIds, ConnectionRules, Handler, HandlesMcp, ListQuestion, Lists,
-        McpService, PlainCall, ReadyCall, Seal, SealKeys, ServiceSettings,
+        McpService, News, PlainCall, ReadyCall, Seal, SealKeys, ServiceSettings,
     },
     observe::Arrival,
 };
@@ -39,7 +42,10 @@ use super::{
     backend::Stub,
     draft::{Draft, Fate},
 };
-use crate::harness::{AUDIENCE, ISSUER, SECRET, Setup, in_time};
+use crate::harness::{
+    AUDIENCE, ISSUER, SECRET, Setup, in_time,
+    person::{MODERN, modern},
+};
 
 /// The longest body that is read.
 pub(super) const MOST_BYTES: usize = 16 * 1024;
@@ -160,6 +166,32 @@ impl Side {
         }
     }
 
+    /// The body of the stream on which the first person is told of changes.
+    pub(super) async fn listens(&self) -> impl Body<Data = Bytes> + Unpin + use<> {
+        let method = "subscriptions/listen";
+        let wish = json!({ "notifications": { "toolsListChanged": true } });
+        let request = Request::post("/mcp")
+            .header("content-type", "application/json")
+            .header("host", "localhost")
+            .header("mcp-protocol-version", MODERN)
+            .header("mcp-method", method)
+            .extension(self.people[0].clone())
+            .body(Full::new(Bytes::from(modern(method, wish).to_string())))
+            .unwrap();
+        let answer = self.service.handle(request).await;
+        assert_eq!(answer.status(), 200);
+        answer.into_body()
+    }
+
+    /// Since 1970.
+    pub(super) fn token_ends(&self) -> Duration {
+        Duration::from_secs(self.people[0].expires_at())
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     fn asked(&self) -> Vec<String> {
         let asked = self.backend.take_asked();
         asked.iter().map(|text| without_chance(text)).collect()
@@ -200,8 +232,8 @@ fn bearer(subject: &str, scopes: &[&str]) -> http::HeaderValue {
         audience: AUDIENCE,
         scopes: &scopes,
         // The same token on both sides, and good for as long as any comparison takes.
-        issued_at: std::time::Duration::from_secs(clock::unix_now().as_secs() / 3600 * 3600),
-        lifetime: std::time::Duration::from_secs(24 * 3600),
+        issued_at: Duration::from_secs(clock::unix_now().as_secs() / 3600 * 3600),
+        lifetime: Duration::from_secs(24 * 3600),
     };
     let token = mint(&SecretString::from(SECRET), token).unwrap();
     let value = format!("Bearer {}", token.expose_secret());
@@ -271,6 +303,10 @@ impl HandlesMcp for Counted {
             .fetch_add(ready.is_some().into(), Ordering::Relaxed);
         ready
     }
+
+    fn news(&self, caller: &Caller, wish: &SubscriptionFilter) -> Option<News> {
+        self.product.news(caller, wish)
+    }
 }
 
 impl ServerHandler for Counted {
@@ -303,6 +339,17 @@ impl ServerHandler for Counted {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         self.product.call_tool(request, context).await
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        wish: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        self.product.accepted_subscription_filter(wish)
+    }
+
+    async fn listen(&self, stream: SubscriptionContext) -> Result<(), ErrorData> {
+        self.product.listen(stream).await
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
