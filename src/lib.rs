@@ -13,7 +13,8 @@
 //! - No backend request without an `Identity`, no `Identity` without a verified `Caller` and a `TenantId`.
 //! - A `Session` serves one call: it cannot be cloned, and sending moves it.
 //! - Headers to the backend are written from nothing; no function takes a client's.
-//! - Everything about a tool is decided at load; a call parses nothing of the catalogue, and compiles a schema at most once.
+//! - Everything about a tool is decided at load; a call parses nothing of the catalogue, and a tool's first one compiles
+//!   its schema.
 //! - Secrets have no readable form, and no token, body or internal address reaches a log, an error or a client.
 //! - Who may import whom is a table in `tests/it/architecture.rs`.
 

@@ -1,5 +1,5 @@
-//! A `subscriptions/listen` stream that rmcp has opened and that is held without it: an exchange of rmcp keeps fifty times
-//! what a stream needs that waits for news. rmcp is asked to open it and to end it at once; what it says at its end is kept
+//! A `subscriptions/listen` stream that rmcp has opened and that is held without it: an exchange of rmcp keeps some 60 KB
+//! while it waits for news, and this some 2. rmcp is asked to open it and to end it at once; what it says at its end is kept
 //! for the end. In: rmcp's answer. Out: the same answer with everything that rmcp would have sent in between. The one thing
 //! not to break: no message is written here by hand, and whatever rmcp refuses is left as it is.
 

@@ -1,6 +1,7 @@
-//! `tools/list` from bytes made once, when first asked for: one list for each dialect and era. In: who asks, in which dialect, from
-//! where on. Out: the JSON of the result. Order is the catalogue's. Where the catalogue asks for scopes, callers see only
-//! what they may call. The one thing not to break: a page is put together from bytes, no tool is serialized again.
+//! `tools/list` from bytes made once, when first asked for: one list for each dialect and era. In: who asks, in which
+//! dialect, from where on. Out: the JSON of the result. Order is the catalogue's. Where the catalogue asks for scopes,
+//! callers see only what they may call. The one thing not to break: a page is put together from bytes, no tool is
+//! serialized again.
 
 mod cursor;
 mod list;
