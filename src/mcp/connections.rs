@@ -5,7 +5,7 @@
 
 mod batch;
 mod direct;
-mod events;
+pub(super) mod events;
 mod exchange;
 mod find;
 mod id;

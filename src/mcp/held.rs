@@ -3,7 +3,7 @@
 //! for the end. In: rmcp's answer. Out: the same answer with everything that rmcp would have sent in between. The one thing
 //! not to break: no message is written here by hand, and whatever rmcp refuses is left as it is.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -14,14 +14,16 @@ use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, GetMeta, JsonRpcMessage, JsonRpcRequest, RequestId,
     ServerJsonRpcMessage, ServerNotification, SubscriptionFilter, ToolListChangedNotification,
 };
-use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{connections::OpenStream, news::News, response::Answer};
+use super::{
+    connections::{OpenStream, events},
+    news::News,
+    response::Answer,
+};
 
-/// rmcp's own interval, and its own comment.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// rmcp's own comment.
 const ALIVE: Bytes = Bytes::from_static(b":\n\n");
 
 /// What such a request asks for, as rmcp reads it.
@@ -120,7 +122,7 @@ impl Held {
         // Without a last word it is over.
         self.last.as_ref()?;
         let event = match self.comes().await? {
-            Next::Changed => event(&self.changed()),
+            Next::Changed => events::unnamed(&self.changed()),
             Next::Alive => ALIVE,
             Next::Goodbye => self.last.take()?,
         };
@@ -129,7 +131,7 @@ impl Held {
 
     /// `None`: it ends without a word.
     async fn comes(&mut self) -> Option<Next> {
-        let alive = Instant::now() + SIGN_OF_LIFE;
+        let alive = Instant::now() + events::SIGN_OF_LIFE;
         let ends = self.news.ends();
         tokio::select! {
             biased;
@@ -157,14 +159,4 @@ async fn event_of(body: &mut BoxBody<Bytes, Infallible>) -> Option<Bytes> {
     let event = frame.into_data().ok()?;
     // It is kept for long, and what it was written into is larger.
     Some(Bytes::copy_from_slice(&event))
-}
-
-/// An event as rmcp writes those that have no id.
-fn event(message: &impl Serialize) -> Bytes {
-    let mut event = b"data: ".to_vec();
-    if let Err(error) = serde_json::to_writer(&mut event, message) {
-        tracing::error!(%error, "a message could not be written: this is a bug of toolbridge");
-    }
-    event.extend_from_slice(b"\n\n");
-    event.into()
 }

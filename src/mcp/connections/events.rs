@@ -24,11 +24,20 @@ pub(in crate::mcp) const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 
 /// An event with a message.
 pub(in crate::mcp) fn message(id: Option<&str>, message: &impl Serialize) -> Bytes {
-    let message = serde_json::to_vec(message).unwrap_or_else(|error| {
+    written(id, &json(message))
+}
+
+/// The same without name and id, as rmcp writes the events of streams that nobody comes back to.
+pub(in crate::mcp) fn unnamed(message: &impl Serialize) -> Bytes {
+    let parts: [&[u8]; 3] = [b"data: ", &json(message), b"\n\n"];
+    Bytes::from(parts.concat())
+}
+
+fn json(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).unwrap_or_else(|error| {
         tracing::error!(%error, "a message could not be written: this is a bug of toolbridge");
         b"null".to_vec()
-    });
-    written(id, &message)
+    })
 }
 
 /// An event with a message that is written already.
