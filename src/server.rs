@@ -15,6 +15,7 @@ pub mod public;
 pub mod scopes;
 
 mod cors;
+mod life;
 mod reply;
 mod watched;
 
@@ -23,13 +24,14 @@ use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Durati
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use connection::{AnswerBytes, Door, Entered, Limits, Pace, Paced, RequestBytes};
-use watched::Watched;
+use connection::{Door, Entered, RequestBytes};
+use life::Life;
 
 /// A response's body: bytes or a stream of events, never an error of ours.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -40,13 +42,11 @@ pub type Answer = Arc<dyn Fn(Request<RequestBytes>) -> Answering + Send + Sync>;
 /// An answer on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
-/// Bytes of header lines a client may send: a token of 8 KiB with room around it.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
-
 /// TCP connections that are still open.
 #[derive(Default)]
 pub struct Open {
-    graceful: GracefulShutdown,
+    /// Each holds a receiver until it has ended.
+    stop: watch::Sender<()>,
     connections: TaskTracker,
 }
 
@@ -59,7 +59,8 @@ impl Open {
 
     /// Tells them to take no further request; returns when the last one has ended.
     pub async fn end(self) {
-        self.graceful.shutdown().await;
+        self.stop.send_replace(());
+        self.stop.closed().await;
     }
 }
 
@@ -124,39 +125,7 @@ fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &Open) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
-    let http = http(place.limits());
-    let pace = Pace::new(place);
-    let (stream, answers) = Watched::over(stream);
-    let stream = Paced::new(stream, Arc::clone(&pace));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let under_way = pace.begins();
-        let mut request = request.map(|body| RequestBytes::new(body, Arc::clone(&pace)));
-        request.extensions_mut().insert(answers.next());
-        let answering = answer(request);
-        let answers = answers.clone();
-        async move {
-            let response = answering.await;
-            let watched = |body| AnswerBytes::new(answers.watch(body), under_way);
-            Ok::<_, Infallible>(response.map(watched))
-        }
-    });
-    let connection = open
-        .graceful
-        .watch(http.serve_connection(TokioIo::new(stream), service));
-    open.connections.spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended early");
-        }
-    });
-}
-
-/// HTTP within these limits; how long things may take is the socket's affair.
-fn http(limits: &Limits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.header_read_timeout(None)
-        .max_buf_size(MAX_HEADER_BYTES);
-    if limits.max_headers != connection::USUAL_HEADERS {
-        http.max_headers(limits.max_headers);
-    }
-    http
+    let life = Life::new(stream, place, answer);
+    open.connections
+        .spawn(life::lives(open.stop.subscribe(), life));
 }

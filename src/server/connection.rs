@@ -13,7 +13,7 @@ pub(super) use answer::AnswerBytes;
 pub use body::RequestBytes;
 pub use door::{Door, DoorCounts};
 pub(super) use door::{Entered, refuse};
-pub(super) use pace::{Pace, Paced, UnderWay};
+pub(super) use pace::{Pace, Paced, Rested, UnderWay, Wakes};
 
 /// Header lines that hyper reads without asking for memory; any other number costs an allocation a request.
 pub(super) const USUAL_HEADERS: usize = 100;

@@ -17,6 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::connection::Wakes;
 use crate::delivery::{Delivery, Probe};
 
 /// hyper hands over no more than so many pieces at once, so more may follow then.
@@ -113,6 +114,11 @@ impl Answers {
         }
     }
 
+    /// Whether an answer is being made or written.
+    pub(super) fn is_answering(&self) -> bool {
+        self.line().answering.is_some()
+    }
+
     /// The client goes on.
     fn goes_on(&self) {
         let sent = std::mem::take(&mut self.line().sent);
@@ -167,6 +173,13 @@ impl Line {
         let mut all = std::mem::take(&mut self.sent);
         all.extend(self.answering.take());
         all
+    }
+}
+
+impl Wakes for Watched {
+    fn poll_wakes(&self, context: &mut Context<'_>) -> Poll<()> {
+        // An error is met by whoever reads.
+        self.stream.poll_read_ready(context).map(|_| ())
     }
 }
 

@@ -22,16 +22,35 @@ use super::Pace;
 pub struct RequestBytes {
     incoming: Incoming,
     pace: Arc<Pace>,
+    /// Which of its connection it belongs to.
+    request: u64,
+    /// What ends after an error is not read to its end.
+    is_broken: bool,
     /// Runs once the body had to be waited for; all of it, because a byte now and then is no progress.
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBytes {
+    /// Of the request that has just begun.
     pub(in crate::server) fn new(incoming: Incoming, pace: Arc<Pace>) -> Self {
-        Self {
+        let body = Self {
             incoming,
+            request: pace.request(),
             pace,
+            is_broken: false,
             limit: None,
+        };
+        if body.incoming.is_end_stream() {
+            body.pace.has_read(body.request);
+        }
+        body
+    }
+
+    /// Takes note of how far it is read.
+    fn heeds(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        self.is_broken |= matches!(frame, Some(Err(_)));
+        if !self.is_broken && (frame.is_none() || self.incoming.is_end_stream()) {
+            self.pace.has_read(self.request);
         }
     }
 }
@@ -46,6 +65,7 @@ impl Body for RequestBytes {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            this.heeds(frame.as_ref());
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let door = this.pace.place().door();

@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicU8,
+            AtomicBool, AtomicU8, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
@@ -28,8 +28,12 @@ use super::Entered;
 #[derive(Debug)]
 pub(in crate::server) struct Pace {
     step: AtomicU8,
-    /// Who reads, while a request is under way: hyper does not look again by itself when an answer is over.
-    reader: AtomicWaker,
+    /// An answer is over since somebody looked.
+    is_over: AtomicBool,
+    /// How many requests have begun.
+    begun: AtomicU64,
+    /// The last of them whose body was read to its end.
+    read: AtomicU64,
     place: Entered,
 }
 
@@ -49,11 +53,28 @@ pub(in crate::server) struct UnderWay(Arc<Pace>);
 /// A stream that keeps pace.
 pub(in crate::server) struct Paced<S> {
     stream: S,
+    /// Was read before, and is still to be taken.
+    ahead: Bytes,
     pace: Arc<Pace>,
     reading: Timer,
     /// For which step `reading` runs.
     waits_for: Option<u8>,
     writing: Timer,
+}
+
+/// A stream that knows whether there is something to read.
+pub(in crate::server) trait Wakes {
+    /// Ready once there is, be it an end or an error.
+    fn poll_wakes(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// How the rest between two requests ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Rested {
+    /// There is something to read.
+    Awake,
+    /// The client has been silent for too long.
+    TooLong,
 }
 
 /// Runs, or is made when it is first needed: most connections never wait for their client to read.
@@ -71,7 +92,9 @@ impl Pace {
     pub(in crate::server) fn new(place: Entered) -> Arc<Self> {
         Arc::new(Self {
             step: AtomicU8::new(NEW),
-            reader: AtomicWaker::new(),
+            is_over: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             place,
         })
     }
@@ -79,10 +102,31 @@ impl Pace {
     /// The head of a request is here.
     pub(in crate::server) fn begins(self: &Arc<Self>) -> UnderWay {
         self.step.store(BUSY, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
         UnderWay(Arc::clone(self))
     }
 
-    pub(super) fn place(&self) -> &Entered {
+    /// Which request began last, counted from one.
+    pub(in crate::server) fn request(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// The body of this request was read to its end. Told late, when the next has begun, it says nothing of that one's.
+    pub(super) fn has_read(&self, request: u64) {
+        self.read.store(request, Relaxed);
+    }
+
+    /// Whether no request is under way, nothing of one was heard, and nothing of the last one is still to come.
+    pub(in crate::server) fn is_between(&self) -> bool {
+        matches!(self.step.load(Acquire), NEW | IDLE) && self.read.load(Relaxed) == self.request()
+    }
+
+    /// Whether an answer is over since this was asked.
+    pub(in crate::server) fn is_newly_over(&self) -> bool {
+        self.is_over.swap(false, AcqRel)
+    }
+
+    pub(in crate::server) fn place(&self) -> &Entered {
         &self.place
     }
 
@@ -108,7 +152,7 @@ impl Pace {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.step.store(IDLE, Release);
-        self.0.reader.wake();
+        self.0.is_over.store(true, Release);
     }
 }
 
@@ -138,15 +182,67 @@ impl<S> Paced<S> {
     pub(in crate::server) fn new(stream: S, pace: Arc<Pace>) -> Self {
         Self {
             stream,
+            ahead: Bytes::new(),
             pace,
             reading: Timer::default(),
             waits_for: None,
             writing: Timer::default(),
         }
     }
+
+    /// Puts back what was read and not used: it is read first.
+    pub(in crate::server) fn puts_back(&mut self, bytes: Bytes) {
+        // An empty one may hold the memory that it was cut from.
+        if !bytes.is_empty() {
+            self.ahead = bytes;
+        }
+    }
+
+    /// As much of what was put back as there is room for.
+    fn takes_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
+        let length = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead.split_to(length));
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+    }
+
+    /// Bytes have come.
+    fn hears(&mut self) {
+        // The first request has its time from the beginning; each later one from its first byte.
+        if self.pace.hears() == IDLE {
+            self.waits_for = None;
+        }
+    }
+}
+
+impl<S: AsyncWrite + Wakes + Unpin> Paced<S> {
+    /// Waits for the client without room for what it may send.
+    pub(in crate::server) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Rested> {
+        if !self.ahead.is_empty() || self.stream.poll_wakes(cx).is_ready() {
+            return Poll::Ready(Rested::Awake);
+        }
+        self.poll_patience(cx).map(|_| Rested::TooLong)
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Paced<S> {
+    /// Ready when the client has been silent for too long: with what its connection ends by.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let step = self.pace.step.load(Acquire);
+        let Some(patience) = self.pace.patience(step) else {
+            self.waits_for = None;
+            return Poll::Pending;
+        };
+        let goes_on = self.waits_for == Some(step) || (self.waits_for, step) == (Some(NEW), HEAD);
+        if !goes_on {
+            self.reading.stop();
+            self.waits_for = Some(step);
+        }
+        ready!(self.reading.poll(cx, patience));
+        self.ends(cx, step)
+    }
+
     /// What writing came to, unless it has waited too long.
     fn written<T>(
         &mut self,
@@ -190,27 +286,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Paced<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            this.takes_ahead(buffer);
+            this.hears();
+            return Poll::Ready(Ok(()));
+        }
         let came_to = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if came_to.is_ready() {
-            // The first request has its time from the beginning; each later one from its first byte.
-            if this.pace.hears() == IDLE {
-                this.waits_for = None;
-            }
+            this.hears();
             return came_to;
         }
-        let step = this.pace.step.load(Acquire);
-        let Some(patience) = this.pace.patience(step) else {
-            this.waits_for = None;
-            this.pace.reader.register(cx.waker());
-            return Poll::Pending;
-        };
-        let goes_on = this.waits_for == Some(step) || (this.waits_for, step) == (Some(NEW), HEAD);
-        if !goes_on {
-            this.reading.stop();
-            this.waits_for = Some(step);
-        }
-        ready!(this.reading.poll(cx, patience));
-        this.ends(cx, step)
+        this.poll_patience(cx)
     }
 }
 
