@@ -2,11 +2,18 @@
 //! value, at most 127 levels deep, without white space around its signs; a clone is the same bytes. The one thing not to
 //! break: nobody makes one of unchecked bytes, because it is put into answers without another look.
 
+mod check;
+mod cursor;
+mod escape;
+mod marks;
+
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
+
+pub(crate) use cursor::Cursor;
 
 /// What our own reader of values takes, and what many clients take.
 const DEEPEST: usize = 127;
@@ -35,31 +42,13 @@ impl JsonText {
     /// # Errors
     /// [`NotJson`].
     pub fn read(bytes: Bytes) -> Result<Self, NotJson> {
-        let checked = serde_json::from_slice::<&RawValue>(&bytes);
-        let text = match checked {
-            Ok(value) => value.get().as_bytes(),
-            Err(_) if std::str::from_utf8(&bytes).is_err() => return Err(NotJson::NotUtf8),
-            Err(error) if error.is_eof() && Signs::of(&bytes).deepest <= DEEPEST => {
-                return Err(NotJson::CutShort);
-            }
-            Err(_) => return Err(NotJson::Other),
-        };
-        let signs = Signs::of(text);
-        if signs.deepest > DEEPEST {
-            return Err(NotJson::Other);
-        }
-        if !signs.has_space {
-            return Ok(Self(bytes.slice_ref(text)));
-        }
-        let mut compact = Vec::with_capacity(text.len());
-        let mut place = Place::Outside;
-        for byte in text {
-            if place != Place::Outside || !is_space(*byte) {
-                compact.push(*byte);
-            }
-            place = place.after(*byte);
-        }
-        Ok(Self(compact.into()))
+        let checked = check::check(&bytes).ok_or_else(|| NotJson::of(&bytes))?;
+        let text = bytes.slice(checked.range);
+        Ok(Self(if checked.has_space {
+            cursor::compact(&text).into()
+        } else {
+            text
+        }))
     }
 
     /// A value of ours. One that cannot be written is a bug of ours, and becomes `null`.
@@ -80,7 +69,17 @@ impl JsonText {
     /// Whether an object or array around it is not too deep.
     #[must_use]
     pub fn fits_in_another(&self) -> bool {
-        Signs::of(&self.0).deepest < DEEPEST
+        deepest(&self.0) < DEEPEST
+    }
+
+    /// A way through it.
+    pub(crate) fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(&self.0)
+    }
+
+    /// Its first bytes, which whoever asks for them answers for: they are a text of their own.
+    pub(crate) fn beginning(&self, length: usize) -> Self {
+        Self(self.0.slice(..length.min(self.0.len())))
     }
 
     /// The text.
@@ -96,23 +95,26 @@ impl JsonText {
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 
-    /// About how long the text is as the inside of a JSON string: enough room for nearly all of it.
+    /// How long the text is as the inside of a JSON string.
     #[must_use]
     pub fn escaped_length(&self) -> usize {
-        self.0.len() + self.0.len() / 4
+        escape::length(&self.0)
     }
 
     /// Writes the text as the inside of a JSON string: no text of ours has anything to escape but quotes and backslashes.
     pub fn escape_into(&self, out: &mut Vec<u8>) {
-        // Quotes are a few bytes apart in most JSON, so a search made for long ways would be the slower one.
-        for piece in self.0.split_inclusive(|byte| is_escaped(*byte)) {
-            match piece.split_last() {
-                Some((last, before)) if is_escaped(*last) => {
-                    out.extend_from_slice(before);
-                    out.extend_from_slice(&[b'\\', *last]);
-                }
-                _ => out.extend_from_slice(piece),
-            }
+        escape::write(&self.0, out);
+    }
+}
+
+impl NotJson {
+    /// What is wrong with bytes that are no JSON text. Slow, and asked where something is wrong only.
+    #[cold]
+    fn of(bytes: &[u8]) -> Self {
+        match serde_json::from_slice::<&RawValue>(bytes) {
+            Err(_) if std::str::from_utf8(bytes).is_err() => Self::NotUtf8,
+            Err(error) if error.is_eof() && deepest(bytes) <= DEEPEST => Self::CutShort,
+            _ => Self::Other,
         }
     }
 }
@@ -123,59 +125,25 @@ impl fmt::Debug for JsonText {
     }
 }
 
-/// What stands outside of strings. Of text that is no JSON it means nothing.
-struct Signs {
-    deepest: usize,
-    has_space: bool,
-}
-
-impl Signs {
-    fn of(text: &[u8]) -> Self {
-        let (mut depth, mut deepest, mut has_space) = (0_usize, 0, false);
-        let mut place = Place::Outside;
-        for byte in text {
-            if place == Place::Outside {
-                match byte {
-                    b'{' | b'[' => {
-                        depth += 1;
-                        deepest = deepest.max(depth);
-                    }
-                    b'}' | b']' => depth = depth.saturating_sub(1),
-                    _ => has_space |= is_space(*byte),
-                }
+/// How many objects and arrays are in each other. Of text that is no JSON it means nothing.
+fn deepest(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_in_string => is_escaped = true,
+            b'"' => is_in_string = !is_in_string,
+            _ if is_in_string => {}
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
             }
-            place = place.after(*byte);
-        }
-        Self { deepest, has_space }
-    }
-}
-
-/// Where in JSON a byte stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Outside,
-    InString,
-    /// In a string, behind a backslash.
-    Escaped,
-}
-
-impl Place {
-    fn after(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::Outside, b'"') | (Self::Escaped, _) => Self::InString,
-            (Self::InString, b'"') => Self::Outside,
-            (Self::InString, b'\\') => Self::Escaped,
-            (place, _) => place,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
-}
-
-fn is_escaped(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\')
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+    deepest
 }
 
 #[cfg(test)]
@@ -247,6 +215,125 @@ mod tests {
         })
     }
 
+    /// What `read` was before it had its own way: serde_json's check of text that is passed on, and byte by byte.
+    fn read_by_serde(bytes: &[u8]) -> Result<Vec<u8>, NotJson> {
+        let value = serde_json::from_slice::<&RawValue>(bytes).map_err(|_| NotJson::of(bytes))?;
+        let text = value.get().as_bytes();
+        if deepest(text) > DEEPEST {
+            return Err(NotJson::Other);
+        }
+        let (mut is_in_string, mut is_escaped) = (false, false);
+        let is_kept = |byte: &&u8| {
+            let is_kept = is_in_string || !b" \n\r\t".contains(byte);
+            is_in_string ^= **byte == b'"' && !is_escaped;
+            is_escaped = is_in_string && **byte == b'\\' && !is_escaped;
+            is_kept
+        };
+        Ok(text.iter().filter(is_kept).copied().collect())
+    }
+
+    fn is_read_as_by_serde(bytes: &[u8]) {
+        let ours = JsonText::read(Bytes::copy_from_slice(bytes));
+        let ours = ours.map(|text| text.as_bytes().to_vec());
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(ours, read_by_serde(bytes), "{shown}");
+    }
+
+    /// JSON in many lengths and forms, most of it longer than a block.
+    fn any_document() -> impl Strategy<Value = Vec<u8>> {
+        let escape = prop_oneof![
+            Just("\\u00e9"),
+            Just("\\uD83D\\uDE00"),
+            Just("\\uDead"),
+            Just("\\\""),
+            Just("\\\\"),
+            Just("\\/\\b\\f\\n\\r\\t"),
+        ];
+        let string = prop::collection::vec(
+            prop_oneof![
+                4 => "[a-z {}\\[\\],:]{0,20}",
+                1 => "[a-z]{50,90}",
+                2 => escape.prop_map(str::to_owned),
+                1 => "(\\\\\\\\){1,70}",
+                1 => "\\PC{0,9}".prop_map(|text| text.replace(['"', '\\'], "")),
+            ],
+            0..8,
+        );
+        let string = string.prop_map(|parts| format!("\"{}\"", parts.concat()));
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("false".to_owned()),
+            "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,9})?([eE][+-]?[0-9]{1,3})?",
+            string.clone(),
+        ];
+        let document = leaf.prop_recursive(5, 40, 6, move |inner| {
+            let space = "[ \n\r\t]{0,2}";
+            let item =
+                (space, inner.clone()).prop_map(|(space, item)| format!("{space}{item}{space}"));
+            let member = (string.clone(), space, inner)
+                .prop_map(|(name, space, value)| format!("{name}{space}:{space}{value}"));
+            prop_oneof![
+                prop::collection::vec(item, 0..6)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                prop::collection::vec(member, 0..6)
+                    .prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        });
+        document.prop_map(String::into_bytes)
+    }
+
+    /// Places and bytes, most of them such as mean something in JSON.
+    fn any_changes() -> impl Strategy<Value = Vec<(usize, u8, u8)>> {
+        let byte = prop_oneof![
+            4 => prop::sample::select(b"\"\\{}[]:,0e-. \nu\x00\x1f\x7f\x80\xe9\xff".to_vec()),
+            1 => any::<u8>(),
+        ];
+        prop::collection::vec((any::<usize>(), 0_u8..3, byte), 1..4)
+    }
+
+    fn changed(mut bytes: Vec<u8>, changes: Vec<(usize, u8, u8)>) -> Vec<u8> {
+        for (at, how, byte) in changes {
+            let at = at % (bytes.len() + 1);
+            match how {
+                0 => bytes.insert(at, byte),
+                _ if at == bytes.len() => bytes.truncate(at / 2),
+                1 => drop(bytes.remove(at)),
+                _ => bytes[at] = byte,
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_stands_at_the_end_of_a_block_is_read_as_by_serde() {
+        let pieces = [
+            "\\\"",
+            "\\\\",
+            "\\\\\\\"",
+            "\\u12aF",
+            "\\u12",
+            "\\x",
+            "\\",
+            "\"",
+            "\n",
+            "\u{1f}",
+            "\u{e9}",
+            "\u{1f600}",
+            "\", \"",
+        ];
+        for before in 0..140 {
+            for piece in pieces {
+                for after in [0, 1, 3, 70] {
+                    let text = format!("\"{}{piece}{}\"", "a".repeat(before), "b".repeat(after));
+                    is_read_as_by_serde(text.as_bytes());
+                    is_read_as_by_serde(format!("[{text} ,{text}]").as_bytes());
+                    is_read_as_by_serde(&text.as_bytes()[..text.len() - 1]);
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn pretty_or_not_a_value_is_the_text_that_serde_writes(value in any_value()) {
@@ -262,11 +349,35 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_crash(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let ours = JsonText::read(Bytes::from(bytes.clone()));
+            is_read_as_by_serde(&bytes);
             // Where the reader of values takes it, so do we.
             if serde_json::from_slice::<Value>(&bytes).is_ok() {
-                prop_assert!(ours.is_ok());
+                prop_assert!(JsonText::read(Bytes::from(bytes)).is_ok());
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whole_or_damaged_a_document_is_read_as_by_serde(document in any_document(), changes in prop::collection::vec(any_changes(), 4)) {
+            prop_assert!(JsonText::read(document.clone().into()).is_ok());
+            is_read_as_by_serde(&document);
+            for changes in changes {
+                is_read_as_by_serde(&changed(document.clone(), changes));
+            }
+        }
+
+        #[test]
+        fn of_any_length_a_text_is_escaped_as_by_serde(text in "([a-z]{0,40}[\"\\\\é]{0,5}){0,12}") {
+            let text = JsonText::of(&text);
+            let mut escaped = b"before\"".to_vec();
+            text.escape_into(&mut escaped);
+            prop_assert_eq!(escaped.len(), 7 + text.escaped_length());
+            let whole = std::str::from_utf8(text.as_bytes()).unwrap();
+            let expected = format!("before{}", serde_json::to_string(whole).unwrap());
+            prop_assert_eq!(String::from_utf8(escaped).unwrap() + "\"", expected);
         }
     }
 }
