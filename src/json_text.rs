@@ -95,13 +95,47 @@ impl JsonText {
         serde_json::from_slice(&self.0).unwrap_or_default()
     }
 
+    /// The value with those members of it that are wanted, and perhaps others: whoever looks at these sees the same as in
+    /// [`Self::value`], for less.
+    #[must_use]
+    pub fn members(&self, are_wanted: impl Fn(&str) -> bool) -> Value {
+        self.plain_members(are_wanted)
+            .unwrap_or_else(|| self.value())
+    }
+
+    /// Of an object in which there is nothing that could make it unreadable as a whole, such as half of a character.
+    fn plain_members(&self, are_wanted: impl Fn(&str) -> bool) -> Option<Value> {
+        let mut cursor = self.cursor();
+        cursor.takes(b'{').then_some(())?;
+        let mut members = serde_json::Map::new();
+        while let Some(name) = cursor.name() {
+            let value = cursor.value();
+            let is_plain = match value {
+                [b'"', ..] => !value.contains(&b'\\'),
+                [b'{' | b'[', ..] => false,
+                // No number of so many digits is too large.
+                [b'-' | b'0'..=b'9', ..] => {
+                    value.len() < 300 && !value.contains(&b'e') && !value.contains(&b'E')
+                }
+                _ => true,
+            };
+            let name = name.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+            (is_plain && !name.contains(&b'\\')).then_some(())?;
+            let name = std::str::from_utf8(name).ok()?;
+            if are_wanted(name) {
+                members.insert(name.to_owned(), serde_json::from_slice(value).ok()?);
+            }
+        }
+        Some(Value::Object(members))
+    }
+
     /// How long the text is as the inside of a JSON string.
     #[must_use]
     pub fn escaped_length(&self) -> usize {
         escape::length(&self.0)
     }
 
-    /// Writes the text as the inside of a JSON string: no text of ours has anything to escape but quotes and backslashes.
+    /// Appends the text as the inside of a JSON string: no text of ours has anything to escape but quotes and backslashes.
     pub fn escape_into(&self, out: &mut Vec<u8>) {
         escape::write(&self.0, out);
     }
@@ -190,6 +224,14 @@ mod tests {
         assert_eq!(read(&deep(128)), Err(NotJson::Other));
         // In a string it is no depth.
         assert!(read(&format!("\"{}\"", "[".repeat(1_000))).is_ok());
+    }
+
+    fn escaped(text: &JsonText) -> String {
+        let mut escaped = b"before\"".to_vec();
+        text.escape_into(&mut escaped);
+        assert_eq!(escaped.len(), 7 + text.escaped_length());
+        let escaped = String::from_utf8(escaped).unwrap() + "\"";
+        escaped.strip_prefix("before").unwrap().to_owned()
     }
 
     #[test]
@@ -283,6 +325,35 @@ mod tests {
         document.prop_map(String::into_bytes)
     }
 
+    fn any_name() -> impl Strategy<Value = String> {
+        prop::sample::select(vec!["id", "", "epoch", "\\u0069d", "\\ud800", "\u{e9}"])
+            .prop_map(str::to_owned)
+    }
+
+    fn any_plain_value() -> impl Strategy<Value = String> {
+        let more = [
+            "null",
+            "true",
+            "{}",
+            "[]",
+            "[\"\\udead\"]",
+            "{\"id\":1e999}",
+            "\"\\udead\"",
+            "\"a\\nb\"",
+            "1e999",
+            "1E2",
+            "-0",
+            "12345678901234567890123",
+            "1.50",
+        ];
+        prop_oneof![
+            prop::sample::select(more.map(str::to_owned).to_vec()),
+            Just("9".repeat(400)),
+            "[a-z\u{e9}]{0,4}".prop_map(|text| format!("\"{text}\"")),
+            "-?[1-9][0-9]{0,5}(\\.[0-9]{1,3})?",
+        ]
+    }
+
     /// Places and bytes, most of them such as mean something in JSON.
     fn any_changes() -> impl Strategy<Value = Vec<(usize, u8, u8)>> {
         let byte = prop_oneof![
@@ -341,10 +412,7 @@ mod tests {
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(read(&compact), Ok(compact.clone()));
             prop_assert_eq!(read(&pretty), Ok(compact.clone()));
-            let mut escaped = b"\"".to_vec();
-            JsonText::of(&value).escape_into(&mut escaped);
-            escaped.push(b'"');
-            prop_assert_eq!(escaped, serde_json::to_vec(&compact).unwrap());
+            prop_assert_eq!(escaped(&JsonText::of(&value)), serde_json::to_string(&compact).unwrap());
         }
 
         #[test]
@@ -370,14 +438,19 @@ mod tests {
         }
 
         #[test]
-        fn of_any_length_a_text_is_escaped_as_by_serde(text in "([a-z]{0,40}[\"\\\\é]{0,5}){0,12}") {
+        fn members_are_those_of_the_value(members in prop::collection::vec((any_name(), any_plain_value()), 0..5), wanted in any_name()) {
+            let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            let text = JsonText::read(format!("{{{}}}", members.join(",")).into()).unwrap();
+            // As a pointer looks, into a name that needs no escape.
+            let looked_at = |value: Value| value.get(&wanted).cloned();
+            prop_assert_eq!(looked_at(text.members(|name| name == wanted)), looked_at(text.value()));
+        }
+
+        #[test]
+        fn of_any_length_a_text_is_escaped_as_by_serde(text in "([a-z]{0,400}[\"\\\\é]{0,5}){0,12}") {
             let text = JsonText::of(&text);
-            let mut escaped = b"before\"".to_vec();
-            text.escape_into(&mut escaped);
-            prop_assert_eq!(escaped.len(), 7 + text.escaped_length());
             let whole = std::str::from_utf8(text.as_bytes()).unwrap();
-            let expected = format!("before{}", serde_json::to_string(whole).unwrap());
-            prop_assert_eq!(String::from_utf8(escaped).unwrap() + "\"", expected);
+            prop_assert_eq!(escaped(&text), serde_json::to_string(whole).unwrap());
         }
     }
 }

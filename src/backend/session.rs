@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         }
         wire.errand.trail.session(SessionUse::Opened);
         let answer = match reply::body(wire, stage, answer).await? {
-            ReplyBody::Json(answer) => answer.value(),
+            ReplyBody::Json(answer) => answer.members(|name| recipe.reads(name)),
             ReplyBody::Empty => Value::Null,
         };
         // First, so that a session whose headers are unusable is closed as well.

@@ -25,6 +25,18 @@ pub struct SessionRecipe {
     pub stale: Arc<[u16]>,
 }
 
+impl SessionRecipe {
+    /// Whether anything is taken from this member of the opening answer.
+    #[must_use]
+    pub fn reads(&self, member: &str) -> bool {
+        let close = self.close.iter().flat_map(|close| close.target.pointers());
+        let headers = self.headers.iter().map(|(_, pointer)| pointer);
+        headers
+            .chain(close)
+            .any(|pointer| pointer.begins_at(member))
+    }
+}
+
 /// The request that ends a session.
 #[derive(Clone, Debug)]
 pub struct SessionClose {
@@ -61,6 +73,14 @@ impl JsonPointer {
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
+    }
+
+    fn begins_at(&self, member: &str) -> bool {
+        let first = self.0.split('/').nth(1).unwrap_or_default();
+        if first.contains('~') {
+            return first.replace("~1", "/").replace("~0", "~") == member;
+        }
+        first == member
     }
 }
 
@@ -125,6 +145,13 @@ impl CloseTarget {
         }
         Some(target)
     }
+
+    fn pointers(&self) -> impl Iterator<Item = &JsonPointer> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Literal(_) => None,
+            Part::Value(pointer) => Some(pointer),
+        })
+    }
 }
 
 impl FromStr for CloseTarget {
@@ -187,6 +214,20 @@ mod tests {
         for missing in ["/no", "/n", "/empty", "/id/deeper", "/"] {
             assert_eq!(text(missing), None, "{missing}");
         }
+    }
+
+    #[test]
+    fn a_pointer_begins_at_the_member_it_finds_something_in() {
+        let answer = json!({ "id": "s1", "n": { "id": 7 }, "a/b": "c", "~1": "d", "": "e" });
+        for pointer in ["/id", "/n/id", "/a~1b", "/~01", "/", "/none"] {
+            let pointer: JsonPointer = pointer.parse().unwrap();
+            for (name, value) in answer.as_object().unwrap() {
+                let is_found = pointer.text_in(&json!({ name: value })).is_some();
+                assert_eq!(pointer.begins_at(name), is_found, "{pointer} {name}");
+            }
+        }
+        let target: CloseTarget = "/v1/{/id}/{/n/id}".parse().unwrap();
+        assert_eq!(target.pointers().count(), 2);
     }
 
     #[test]

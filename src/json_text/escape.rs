@@ -7,6 +7,9 @@ use super::marks::{BLOCK, Block};
 /// So much is copied at once, wanted or not: most pieces are shorter, and a copy of a fixed length asks nothing.
 const PIECE: usize = 32;
 
+/// What is written is put together here first: room of a fixed length, whatever stood in it before.
+const ROOM: usize = 1024;
+
 /// How long the text is when it is escaped.
 pub(super) fn length(text: &[u8]) -> usize {
     let (blocks, rest) = text.as_chunks();
@@ -17,26 +20,30 @@ pub(super) fn length(text: &[u8]) -> usize {
 
 /// Appends the text.
 pub(super) fn write(text: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + length(text), 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let (at, to) = blocks(text, room).unwrap_or_default();
-    let mut room = room.get_mut(to..).unwrap_or_default().iter_mut();
-    for byte in text.get(at..).unwrap_or_default() {
+    let mut room = [0; ROOM];
+    let mut rest = text;
+    while rest.len() >= BLOCK + PIECE {
+        let Some((read, written)) = blocks(rest, &mut room) else {
+            break;
+        };
+        out.extend_from_slice(room.get(..written).unwrap_or_default());
+        rest = rest.get(read..).unwrap_or_default();
+    }
+    for byte in rest {
         if is_escaped(*byte) {
-            room.next().into_iter().for_each(|to| *to = b'\\');
+            out.push(b'\\');
         }
-        room.next().into_iter().for_each(|to| *to = *byte);
+        out.push(*byte);
     }
 }
 
-/// Writes all but the last of it: how much of the text was read, and how much written.
-fn blocks(text: &[u8], out: &mut [u8]) -> Option<(usize, usize)> {
+/// Writes as many blocks as there is room for: how much of the text was read, and how much written.
+fn blocks(text: &[u8], room: &mut [u8; ROOM]) -> Option<(usize, usize)> {
     let (mut at, mut to) = (0, 0);
-    // The last piece of a block may be copied from behind it.
-    while let Some(bytes) = text.get(at..).filter(|rest| rest.len() >= BLOCK + PIECE) {
+    // The last piece of a block may be copied from behind it, and to behind it.
+    while to + 2 * BLOCK + PIECE <= ROOM && at + BLOCK + PIECE <= text.len() {
         let (start, end) = (at, at + BLOCK);
-        let mut bits = Block::of(bytes.first_chunk()?).escaped();
+        let mut bits = Block::of(text.get(at..)?.first_chunk()?).escaped();
         loop {
             let next = if bits == 0 {
                 end
@@ -45,7 +52,7 @@ fn blocks(text: &[u8], out: &mut [u8]) -> Option<(usize, usize)> {
             };
             while at < next {
                 let piece: &[u8; PIECE] = text.get(at..)?.first_chunk()?;
-                *out.get_mut(to..)?.first_chunk_mut()? = *piece;
+                *room.get_mut(to..)?.first_chunk_mut()? = *piece;
                 let length = PIECE.min(next - at);
                 at += length;
                 to += length;
@@ -53,7 +60,7 @@ fn blocks(text: &[u8], out: &mut [u8]) -> Option<(usize, usize)> {
             if bits == 0 {
                 break;
             }
-            *out.get_mut(to)? = b'\\';
+            *room.get_mut(to)? = b'\\';
             to += 1;
             bits &= bits - 1;
         }
