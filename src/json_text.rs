@@ -393,7 +393,7 @@ mod tests {
             "\u{1f600}",
             "\", \"",
         ];
-        for before in 0..140 {
+        for before in (50..70).chain(115..135) {
             for piece in pieces {
                 for after in [0, 1, 3, 70] {
                     let text = format!("\"{}{piece}{}\"", "a".repeat(before), "b".repeat(after));
@@ -426,7 +426,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
         #[test]
         fn whole_or_damaged_a_document_is_read_as_by_serde(document in any_document(), changes in prop::collection::vec(any_changes(), 4)) {

@@ -203,6 +203,8 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("redis", &["guard::shared"]),
     // The file that uses it bears its name, and is named beside it.
     ("workos", &["identity::tenant"]),
+    ("wide", &["json_text::marks"]),
+    ("simdutf8", &["json_text::check"]),
     ("async_trait", &["identity::tenant::workos"]),
     ("notify", &["reload"]),
     ("prometheus", &["observe::metrics"]),
