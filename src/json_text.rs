@@ -257,7 +257,7 @@ mod tests {
         })
     }
 
-    /// What `read` was before it had its own way: serde_json's check of text that is passed on, and byte by byte.
+    /// What `read` was before it had its own way: `serde_json`'s check of text that is passed on, and byte by byte.
     fn read_by_serde(bytes: &[u8]) -> Result<Vec<u8>, NotJson> {
         let value = serde_json::from_slice::<&RawValue>(bytes).map_err(|_| NotJson::of(bytes))?;
         let text = value.get().as_bytes();

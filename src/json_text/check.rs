@@ -1,6 +1,6 @@
-//! Whether bytes are one JSON value. In: bytes. Out: where the value stands, or nothing, exactly as serde_json has it for
+//! Whether bytes are one JSON value. In: bytes. Out: where the value stands, or nothing, exactly as `serde_json` has it for
 //! text that is passed on (to 127 levels; a surrogate may be alone). The one thing not to break: nothing is taken that
-//! serde_json does not take, because what was taken is looked at no more.
+//! `serde_json` does not take, because what was taken is looked at no more.
 
 use std::ops::Range;
 
