@@ -42,6 +42,7 @@ pub use remote::CachePolicy;
 pub use rules::{IssuerRules, TokenType};
 pub use signing_key::{SigningError, SigningKey};
 
+use bearer::UnverifiedToken;
 use rules::Issuer;
 use verified::{Proof, TokenDigest, VerifiedTokens};
 
@@ -149,19 +150,23 @@ impl Verifier {
         let Mode::Tokens { issuers, verified } = &self.0 else {
             return Ok(Caller::anonymous());
         };
-        let token = bearer::token(headers)?;
-        let sent = BearerToken::new(token.as_str());
-        let sent = sent.ok_or(AuthError::Malformed("odd characters"))?;
-        let digest = TokenDigest::of(token);
+        let sent = bearer::sent(headers)?;
+        let digest = TokenDigest::of(sent);
         if let Some(proof) = verified.find(&digest)
             && let Some(issuer) = issuers.get(proof.issuer)
         {
             let key = issuer.keys.key(proof.kid.as_deref()).await?;
             if proof.holds(&key, now) {
-                return Ok(Caller::verified(Arc::clone(&proof.owner), sent));
+                // Of a known token the characters were looked at when it became known.
+                let token = match sent.well_spelled() {
+                    Some(header) => BearerToken::as_sent(header.clone()),
+                    None => passed_on(sent.checked()?)?,
+                };
+                return Ok(Caller::verified(Arc::clone(&proof.owner), token));
             }
             verified.forget(&digest);
         }
+        let token = sent.checked()?;
         let unverified = verify::Unverified::parse(token)?;
         let (index, issuer) = unverified.issuer(issuers)?;
         issuer.accepts_type_of(&unverified)?;
@@ -176,7 +181,7 @@ impl Verifier {
             owner: Arc::clone(&owner),
         };
         verified.keep(digest, proof);
-        Ok(Caller::verified(owner, sent))
+        Ok(Caller::verified(owner, passed_on(token)?))
     }
 
     fn issuers(&self) -> &[Issuer] {
@@ -187,8 +192,15 @@ impl Verifier {
     }
 }
 
+/// The token as the backend gets it.
+fn passed_on(token: UnverifiedToken<'_>) -> Result<BearerToken, AuthError> {
+    BearerToken::new(token.as_str()).ok_or(AuthError::Malformed("odd characters"))
+}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use http::{HeaderValue, header::AUTHORIZATION};
     use secrecy::SecretString;
     use serde_json::json;
 
@@ -199,6 +211,32 @@ mod tests {
         },
         *,
     };
+
+    #[test]
+    fn a_token_goes_on_as_the_backend_wants_it_known_or_not_however_its_header_was_spelled() {
+        let token = hmac_token(
+            SECRET.as_bytes(),
+            Algorithm::HS256,
+            json!({}),
+            &claims(json!({})),
+        );
+        let spelled = [
+            format!("bearer   {token} "),
+            format!("Bearer {token}"),
+            format!("BEARER {token}"),
+        ];
+        for first in &spelled {
+            let verifier = sharing_a_secret();
+            for header in [first].into_iter().chain(&spelled) {
+                let header = HeaderValue::try_from(header).unwrap();
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
+                let caller = verifier.caller(&headers, NOW).now_or_never();
+                let sent = caller.unwrap().unwrap().token().unwrap().authorization();
+                assert_eq!(sent, format!("Bearer {token}"));
+                assert!(sent.is_sensitive());
+            }
+        }
+    }
 
     #[test]
     fn a_good_token_names_its_caller() {

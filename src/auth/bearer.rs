@@ -1,16 +1,52 @@
 //! Request headers → the one bearer token in them. Never looks at the query string. The characters are checked here so
-//! that whatever handles the token later cannot meet a quote, a line break or a space in it.
+//! that whatever handles the token later cannot meet a quote, a line break or a space in it; only whether it is a token
+//! that is known already may be asked before that.
 
 use std::fmt;
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use crate::auth::AuthError;
 
 /// Longest token that is looked at: decoding costs time in proportion to the length, before any check.
 const LONGEST: usize = 8192;
 
-/// A token as it was sent; nothing of it is proven.
+/// What the client sent as its token; not even its characters were looked at.
+#[derive(Clone, Copy)]
+pub(super) struct SentToken<'a> {
+    header: &'a HeaderValue,
+    token: &'a [u8],
+}
+
+impl<'a> SentToken<'a> {
+    pub(super) fn as_bytes(&self) -> &'a [u8] {
+        self.token
+    }
+
+    /// The header it came in, where that is spelled as the backend wants it.
+    pub(super) fn well_spelled(&self) -> Option<&'a HeaderValue> {
+        let spelled = self.header.as_bytes().strip_prefix(b"Bearer ");
+        (spelled == Some(self.token)).then_some(self.header)
+    }
+
+    /// # Errors
+    /// [`AuthError::Malformed`].
+    pub(super) fn checked(self) -> Result<UnverifiedToken<'a>, AuthError> {
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._~+/=-".contains(b);
+        match std::str::from_utf8(self.token) {
+            Ok(text) if self.token.iter().all(allowed) => Ok(UnverifiedToken(text)),
+            _ => Err(AuthError::Malformed("odd characters")),
+        }
+    }
+}
+
+impl fmt::Debug for SentToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SentToken(redacted)")
+    }
+}
+
+/// A token with nothing odd in it; nothing of it is proven.
 #[derive(Clone, Copy)]
 pub(super) struct UnverifiedToken<'a>(&'a str);
 
@@ -29,14 +65,14 @@ impl fmt::Debug for UnverifiedToken<'_> {
 /// The token of exactly one `Authorization: Bearer …` header (RFC 6750 §2.1).
 ///
 /// # Errors
-/// [`AuthError::Missing`], [`AuthError::BadHeader`], [`AuthError::TooLong`], [`AuthError::Malformed`].
-pub(super) fn token(headers: &HeaderMap) -> Result<UnverifiedToken<'_>, AuthError> {
+/// [`AuthError::Missing`], [`AuthError::BadHeader`], [`AuthError::TooLong`].
+pub(super) fn sent(headers: &HeaderMap) -> Result<SentToken<'_>, AuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(AuthError::Missing)?;
+    let header = values.next().ok_or(AuthError::Missing)?;
     if values.next().is_some() {
         return Err(AuthError::BadHeader("more than one Authorization header"));
     }
-    let bytes = value.as_bytes();
+    let bytes = header.as_bytes();
     let (scheme, rest) = bytes
         .split_at_checked("bearer".len())
         .unwrap_or((bytes, &[]));
@@ -52,11 +88,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<UnverifiedToken<'_>, AuthErro
     if token.len() > LONGEST {
         return Err(AuthError::TooLong);
     }
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._~+/=-".contains(b);
-    match std::str::from_utf8(token) {
-        Ok(text) if token.iter().all(allowed) => Ok(UnverifiedToken(text)),
-        _ => Err(AuthError::Malformed("odd characters")),
-    }
+    Ok(SentToken { header, token })
 }
 
 #[cfg(test)]
@@ -71,7 +103,8 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        token(&headers).map(|token| token.as_str().to_owned())
+        let token = sent(&headers).and_then(SentToken::checked);
+        token.map(|token| token.as_str().to_owned())
     }
 
     #[test]
@@ -162,7 +195,9 @@ mod tests {
             AUTHORIZATION,
             HeaderValue::from_static("Bearer canary.canary.canary"),
         );
-        assert!(!format!("{:?}", token(&headers).unwrap()).contains("canary"));
+        let sent = sent(&headers).unwrap();
+        let shown = format!("{sent:?} {:?}", sent.checked().unwrap());
+        assert!(!shown.contains("canary"), "{shown}");
     }
 
     proptest! {
@@ -175,7 +210,7 @@ mod tests {
         ) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-                if let Ok(token) = token(&headers) {
+                if let Ok(token) = sent(&headers).and_then(SentToken::checked) {
                     prop_assert!(!token.as_str().is_empty() && !token.as_str().contains([' ', '"', '\\']));
                 }
             }

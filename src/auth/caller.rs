@@ -32,9 +32,15 @@ impl BearerToken {
 
     /// Only the verifier makes one, from the bytes it checked.
     pub(super) fn new(token: &str) -> Option<Self> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
+        HeaderValue::from_str(&format!("Bearer {token}"))
+            .ok()
+            .map(Self::as_sent)
+    }
+
+    /// Of a header that holds such a token and is spelled as the backend wants it. Shares the memory of what it came in.
+    pub(super) fn as_sent(mut header: HeaderValue) -> Self {
+        header.set_sensitive(true);
+        Self(header)
     }
 
     /// The value of an `Authorization` header, `Bearer ` spelled as the backend wants it (contract §1.1).

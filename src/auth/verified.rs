@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::auth::{bearer::UnverifiedToken, caller::Person, key_set::Key};
+use crate::auth::{bearer::SentToken, caller::Person, key_set::Key};
 
 /// So many tokens are known at once; an entry is some hundred bytes.
 const MOST: usize = 4096;
@@ -18,8 +18,8 @@ const MOST: usize = 4096;
 pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    pub(super) fn of(token: UnverifiedToken<'_>) -> Self {
-        Self(Sha256::digest(token.as_str()).into())
+    pub(super) fn of(token: SentToken<'_>) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
     }
 }
 
