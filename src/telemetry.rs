@@ -2,11 +2,18 @@
 //! In: level, format, writer. Out: a subscriber, and its filter, which may be changed while we run.
 
 mod filter;
+mod json_line;
 
 use std::io::{self, IsTerminal};
 
+use json_line::JsonLine;
 use tracing::{Subscriber, level_filters::LevelFilter, subscriber::SetGlobalDefaultError};
-use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
+use tracing_subscriber::{
+    Layer,
+    fmt::{MakeWriter, format::JsonFields},
+    layer::SubscriberExt,
+    registry::Registry,
+};
 
 pub use filter::{Filter, NoFilter};
 
@@ -123,9 +130,8 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         Format::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
+            .event_format(JsonLine)
+            .fmt_fields(JsonFields::new())
             .boxed(),
         Format::Pretty { colour } => lines.with_ansi(colour).boxed(),
     };
