@@ -306,7 +306,8 @@ impl ServerHandler for Handler {
             responses: request.input_responses,
         };
         let heartbeat = Heartbeat::of(&context, &name, self.shared.heartbeat);
-        let call = self.call(call, brought, context);
+        // In a box, because rmcp carries the whole of this from task to task.
+        let call = Box::pin(self.call(call, brought, context));
         match heartbeat.during(call).await {
             Ok(Reply::Ended(outcome)) => {
                 let mut result = result_of(outcome);

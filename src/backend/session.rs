@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         let answer = wire.send(draft).await?;
         if !recipe.success.contains(&answer.head.status.as_u16()) {
             wire.errand.trail.session(SessionUse::Refused);
-            let refusal = wire.rejection(stage, answer).await?;
+            let refusal = Box::pin(wire.rejection(stage, answer)).await?;
             return Err(BackendError::SessionRefused(refusal));
         }
         wire.errand.trail.session(SessionUse::Opened);
@@ -164,7 +164,8 @@ impl<'a> Session<'a> {
                 correlation_id: self.wire.errand.correlation,
             });
         }
-        let rejection = self.wire.rejection(stage, answer).await?;
+        // What is rare is in a box, so that its state is no part of every call's.
+        let rejection = Box::pin(self.wire.rejection(stage, answer)).await?;
         if let (Some(kept), Some(number)) = (&self.wire.backend.kept, &self.kept)
             && (matches!(rejection.status, 401 | 403)
                 || self

@@ -9,7 +9,12 @@ mod line;
 mod seen;
 mod writing;
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 use tokio::{sync::watch, time::timeout_at};
@@ -269,15 +274,20 @@ impl Calls {
         let _running = self.running.token();
         let (limit, delivery) = (incoming.limit.clone(), incoming.delivery.clone());
         let correlation = incoming.seen.correlation();
-        let calls = Arc::clone(&self);
-        let call = async move { calls.told(incoming, correlation).await };
         let told = match tool.effect {
-            Effect::Read => tokio::select! {
-                told = call => told,
-                () = gone.cancelled() => Err(NoOutcome::ClientGone),
-            },
+            Effect::Read => {
+                // Pinned here, because what is handed over by value is copied, and this is large.
+                let call = pin!(self.told(incoming, correlation));
+                tokio::select! {
+                    told = call => told,
+                    () = gone.cancelled() => Err(NoOutcome::ClientGone),
+                }
+            }
             Effect::Write => {
-                let mut task = self.running.spawn(call);
+                let calls = Arc::clone(&self);
+                let mut task = self
+                    .running
+                    .spawn(async move { calls.told(incoming, correlation).await });
                 let ended = tokio::select! {
                     biased;
                     ended = &mut task => Some(ended),
@@ -334,7 +344,7 @@ impl Calls {
         if let Some(audited) = audited {
             let name = write.as_ref().map(|write| write.name);
             let end = End::of(&told.outcome, fate, &line, name);
-            self.audits(audited, end).await;
+            Box::pin(self.audits(audited, end)).await;
         }
         let ended = write.and_then(|write: Write| write.ends(&told.outcome, fate));
         line.end(&told.outcome, cause);
@@ -365,17 +375,15 @@ impl Calls {
         let (caller, limit) = (&incoming.caller, incoming.limit.as_ref());
         let errand = line.errand();
         let hop = errand.trail.hop(HopName::Limit);
-        within(limit, self.guard.limit(caller, &tool.name)).await??;
+        within(limit, pin!(self.guard.limit(caller, &tool.name))).await??;
         drop(hop);
         let deadline = self.backend.deadline();
         let deadline = deadline.with_client(limit.map(Limit::ends));
         authorized(tool, caller)?;
         let mut plan = tool.plan(arguments).map_err(CallError::Arguments)?;
         let hop = errand.trail.hop(HopName::Tenant);
-        let identity = timeout_at(deadline.ends(), self.identities.of(caller));
-        let identity = within(limit, identity).await?;
+        let identity = self.identified(caller, limit, deadline).await?;
         drop(hop);
-        let identity = identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??;
         line.record.tenant = Some(identity.tenant().as_str().to_owned());
         if let Some(limit) = limit
             && !limit.may_send()
@@ -387,10 +395,8 @@ impl Calls {
         if tool.effect == Effect::Write {
             let digest = digest(&identity, tool, &plan, &incoming);
             let sender = (&identity, &errand, deadline);
-            match self
-                .begun(digest, (tool, &incoming.catalogue), sender, write)
-                .await?
-            {
+            let begun = self.begun(digest, (tool, &incoming.catalogue), sender, write);
+            match Box::pin(begun).await? {
                 Beginning::Send(name) => plan = plan.named(name),
                 Beginning::Joined(earlier) => {
                     line.record.is_repeated = true;
@@ -403,7 +409,7 @@ impl Calls {
                 }
             }
         }
-        let sending = self.sent(&identity, &plan, &errand, deadline);
+        let sending = pin!(self.sent(&identity, &plan, &errand, deadline));
         let reply = match tool.effect {
             Effect::Read => within(limit, sending).await?,
             // Once it is sent, nothing stops it.
@@ -422,6 +428,18 @@ impl Calls {
         Ok(Told::alone(Outcome::Success(text)))
     }
 
+    /// In whose name the call is made, if that is found out in time.
+    async fn identified(
+        &self,
+        caller: &Caller,
+        limit: Option<&Limit>,
+        deadline: Deadline,
+    ) -> Result<Identity, CallError> {
+        let asked = pin!(timeout_at(deadline.ends(), self.identities.of(caller)));
+        let identity = within(limit, asked).await?;
+        Ok(identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??)
+    }
+
     /// The backend's reply; once more with a renewed token where it refused the first.
     async fn sent(
         &self,
@@ -433,9 +451,10 @@ impl Calls {
         let backend = &self.backend;
         let mut reply = backend.call(identity, plan, errand, deadline).await;
         if reply.as_ref().is_err_and(BackendError::refuses_token)
-            && let Some(renewed) = self.identities.renewed(identity).await?
+            && let Some(renewed) = Box::pin(self.identities.renewed(identity)).await?
         {
-            reply = backend.call(&renewed, plan, errand, deadline).await;
+            // Rare, so its state is no part of every call's.
+            reply = Box::pin(backend.call(&renewed, plan, errand, deadline)).await;
         }
         reply.map_err(|source| CallError::Backend {
             may_have_written: source.may_have_written(plan),
@@ -468,8 +487,12 @@ async fn passed(limit: Option<&Limit>) {
     }
 }
 
-/// What comes of it, if it comes in time. Only for what may be given up.
-async fn within<F: Future>(limit: Option<&Limit>, future: F) -> Result<F::Output, CallError> {
+/// What comes of it, if it comes in time. Only for what may be given up. Pinned where it was made: one that is handed over
+/// by value is copied, and kept twice.
+async fn within<F: Future>(
+    limit: Option<&Limit>,
+    future: Pin<&mut F>,
+) -> Result<F::Output, CallError> {
     let Some(limit) = limit else {
         return Ok(future.await);
     };

@@ -95,7 +95,8 @@ impl Tenants {
             }
             TenantSource::Required(tenant, Right::Membership(members)) => {
                 let right = |all: &[Organization]| entitled(all, caller, tenant);
-                asked(members, caller, right).await
+                // In a box: where the tenant is fixed nobody carries the state of asking for it.
+                Box::pin(asked(members, caller, right)).await
             }
             TenantSource::Memberships {
                 members, default, ..
@@ -106,7 +107,7 @@ impl Tenants {
                     chosen: chosen.as_ref(),
                     default: default.as_ref(),
                 };
-                asked(members, caller, |all| decide(all, wish)).await
+                Box::pin(asked(members, caller, |all| decide(all, wish))).await
             }
         }
     }

@@ -58,7 +58,8 @@ impl Calls {
             let Some(looking) = looking else {
                 return Ok(Beginning::Send(name));
             };
-            match self.sent(identity, &looking, errand, deadline).await {
+            // Rare, so its state is no part of every call's.
+            match Box::pin(self.sent(identity, &looking, errand, deadline)).await {
                 Ok(reply) => return Ok(Beginning::Made(reply)),
                 Err(error) => match error.refused_with() {
                     Some(404) => return Ok(Beginning::Send(name)),
