@@ -7,10 +7,11 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{StatusCode, request::Parts};
+use quick_cache::sync::Cache;
 use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, IgnoredAny},
+    de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::{Map, Value, value::RawValue};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,11 @@ use super::{
 use crate::auth::Caller;
 
 const CALL: &str = "tools/call";
+
+/// So many texts of clients are known at once, none of them longer than this.
+const MOST_CLIENTS: usize = 256;
+const LONGEST_SAID: usize = 2048;
+const DEEPEST_SAID: usize = 64;
 
 /// Headers that repeat arguments are compared by rmcp.
 const REPEATED: &str = "mcp-param-";
@@ -94,18 +100,10 @@ struct Params<'a> {
 struct Meta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<Cow<'a, str>>,
-    #[serde(
-        default,
-        deserialize_with = "as_value",
-        rename = "io.modelcontextprotocol/clientCapabilities"
-    )]
-    capabilities: Option<ClientCapabilities>,
-    #[serde(
-        default,
-        deserialize_with = "as_value",
-        rename = "io.modelcontextprotocol/clientInfo"
-    )]
-    client: Option<Implementation>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo")]
+    client: Option<&'a RawValue>,
     #[serde(
         default,
         deserialize_with = "present",
@@ -150,19 +148,44 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Every value in it is read, as rmcp does, also those of keys that the type does not have.
-fn as_value<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    let value = Option::<Value>::deserialize(deserializer)?;
-    let read = value.map(serde_json::from_value).transpose();
-    read.map_err(D::Error::custom)
+/// What clients say of themselves, by its text: the same in every call of a client, and read once.
+pub(super) struct Clients {
+    implementations: Cache<Box<str>, Arc<Implementation>>,
+    capabilities: Cache<Box<str>, Arc<ClientCapabilities>>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            implementations: Cache::new(MOST_CLIENTS),
+            capabilities: Cache::new(MOST_CLIENTS),
+        }
+    }
+}
+
+/// The value of this text. Every value in it is read, as rmcp does. `None`: it is none, or not what clients say.
+fn said<T: DeserializeOwned>(known: &Cache<Box<str>, Arc<T>>, text: &RawValue) -> Option<Arc<T>> {
+    let text = text.get();
+    if let Some(value) = known.get(text) {
+        return Some(value);
+    }
+    // rmcp counts how deep it is from the beginning of the message.
+    let deep = |byte: &u8| matches!(byte, b'{' | b'[');
+    if text.len() > LONGEST_SAID || text.bytes().filter(deep).count() > DEEPEST_SAID {
+        return None;
+    }
+    let value: Value = serde_json::from_str(text).ok()?;
+    let value = Arc::new(serde_json::from_value(value).ok()?);
+    known.insert(text.into(), Arc::clone(&value));
+    Some(value)
 }
 
 /// The answer to a call of 2026-07-28, once it has ended; `None`: it was not begun.
-pub(super) async fn modern(handler: &impl HandlesMcp, post: &Post<'_>) -> Option<Answer> {
+pub(super) async fn modern(
+    handler: &impl HandlesMcp,
+    clients: &Clients,
+    post: &Post<'_>,
+) -> Option<Answer> {
     let message = read(post)?;
     let headers = &post.parts.headers;
     let (params, id) = (message.params, message.id);
@@ -175,6 +198,11 @@ pub(super) async fn modern(handler: &impl HandlesMcp, post: &Post<'_>) -> Option
             .any(|name| name.as_str().starts_with(REPEATED))
         && meta.version.as_deref() == Some(MODERN);
     is_plain.then_some(())?;
+    let capabilities = said(&clients.capabilities, meta.capabilities?)?;
+    let client = match meta.client {
+        Some(client) => Some(said(&clients.implementations, client)?),
+        None => None,
+    };
     let ready = handler.ready(PlainCall {
         caller: post.caller,
         parts: &post.parts,
@@ -182,8 +210,8 @@ pub(super) async fn modern(handler: &impl HandlesMcp, post: &Post<'_>) -> Option
         arguments: params.arguments.unwrap_or_default(),
         era: Era::Modern,
         protocol: MODERN,
-        client: meta.client.as_ref().map(told),
-        capabilities: meta.capabilities.as_ref()?,
+        client: client.as_deref().map(told),
+        capabilities: &capabilities,
         said: Said {
             traceparent: meta.traceparent,
             timeout: meta.timeout,
@@ -277,7 +305,9 @@ impl ReadyCall {
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, is_plain_id};
+    use serde_json::value::RawValue;
+
+    use super::{Clients, LONGEST_SAID, Message, is_plain_id, said};
 
     fn is_read(body: &str) -> bool {
         Message::of(body.as_bytes()).is_some()
@@ -325,22 +355,34 @@ mod tests {
 
     #[test]
     fn what_a_client_says_of_itself_is_read_to_its_end() {
-        let with = |member: &str| {
-            format!(
-                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"a","_meta":{{"io.modelcontextprotocol/{member}}}}}}}"#
-            )
-        };
-        let plain = r#"clientInfo":{"name":"a","version":"1","more":[{}]}"#;
-        assert!(is_read(&with(plain)) && is_read(&with(r#"clientCapabilities":{"x":1}"#)));
-        for odd in [
-            r#"clientInfo":{"name":"a","version":"1","more":"\udc00"}"#,
-            r#"clientInfo":{"name":"a"}"#,
-            r#"clientCapabilities":{"x":"\ud800"}"#,
-            // A name that the JSON library keeps for itself.
-            r#"clientCapabilities":{"$serde_json::private::RawValue":[]}"#,
-        ] {
-            assert!(!is_read(&with(odd)), "{odd}");
+        let clients = Clients::default();
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let client = |text: &str| said(&clients.implementations, &raw(text));
+        let able = |text: &str| said(&clients.capabilities, &raw(text));
+        let plain = r#"{"name":"a","version":"1","more":[{}]}"#;
+        // The first time it is read, the second time known.
+        for _ in 0..2 {
+            assert_eq!(client(plain).unwrap().name, "a");
+            assert!(able(r#"{"x":1}"#).is_some());
         }
+        for odd in [
+            r#"{"name":"a","version":"1","more":"\udc00"}"#,
+            r#"{"name":"a"}"#,
+            "[]",
+        ] {
+            assert!(client(odd).is_none() && client(odd).is_none(), "{odd}");
+        }
+        for odd in [
+            r#"{"x":"\ud800"}"#,
+            // A name that the JSON library keeps for itself.
+            r#"{"$serde_json::private::RawValue":[]}"#,
+        ] {
+            assert!(able(odd).is_none(), "{odd}");
+        }
+        let deep = format!("{{\"x\":{}{}}}", "[".repeat(100), "]".repeat(100));
+        assert!(able(&deep).is_none());
+        let long = format!("{{\"x\":\"{}\"}}", "a".repeat(LONGEST_SAID));
+        assert!(able(&long).is_none());
     }
 
     #[test]

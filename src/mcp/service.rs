@@ -42,6 +42,7 @@ pub struct McpService<H: HandlesMcp> {
     modern: StreamableHttpService<H, NeverSessionManager>,
     connections: Connections<H>,
     handler: H,
+    clients: fast_path::Clients,
     max_request_bytes: usize,
     fast_path: bool,
     streams: CancellationToken,
@@ -97,6 +98,7 @@ impl<H: HandlesMcp> McpService<H> {
             modern: StreamableHttpService::new(move || Ok(each.clone()), sessions, config),
             connections: Connections::new(handler.clone(), &settings),
             handler,
+            clients: fast_path::Clients::default(),
             max_request_bytes: settings.max_request_bytes,
             fast_path: settings.fast_path,
             streams: settings.streams,
@@ -154,12 +156,13 @@ impl<H: HandlesMcp> McpService<H> {
         if self.fast_path
             && is_modern(&post.parts.headers)
             // In a box, so that requests of every other kind do not carry its state.
-            && let Some(answer) = Box::pin(fast_path::modern(&self.handler, &post)).await
+            && let Some(answer) = Box::pin(fast_path::modern(&self.handler, &self.clients, &post)).await
         {
             return answer;
         }
         match envelope::read(&body) {
-            Ok(Posted::One(message)) => self.one(post, &message).await,
+            // In a box, so that calls, which are nearly all of it, do not carry its state.
+            Ok(Posted::One(message)) => Box::pin(self.one(post, &message)).await,
             Ok(Posted::Batch(_)) if is_modern(&post.parts.headers) => {
                 let why = "this revision has no batches: send one message in each request";
                 response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why)
@@ -276,12 +279,14 @@ fn is_of_modern(method: &str) -> bool {
 
 /// Clients have to list both types; those that list one, `*/*` or nothing are served all the same.
 fn accepts(headers: &HeaderMap) -> Accepts {
+    let both = Accepts {
+        json: true,
+        events: true,
+    };
     let mut lists = headers.get_all(ACCEPT).iter().peekable();
-    if lists.peek().is_none() {
-        return Accepts {
-            json: true,
-            events: true,
-        };
+    // As the clients' libraries write it, or not at all.
+    if lists.peek().is_none_or(|first| **first == BOTH) {
+        return both;
     }
     let mut accepts = Accepts {
         json: false,

@@ -170,7 +170,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["backend::pool"]),
     ("rustls", &["backend::pool"]),
     ("jsonwebtoken", &["auth", "sandbox"]),
-    ("quick_cache", &["auth::verified"]),
+    ("quick_cache", &["auth::verified", "mcp::fast_path"]),
     ("aws_lc_rs", &["mcp::connections::id"]),
     ("hmac", &["identity", "mcp::seal", "sandbox"]),
     (
