@@ -99,16 +99,20 @@ fn is_exact(target: &str) -> bool {
     let Some(path) = path.strip_prefix('/') else {
         return false;
     };
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&()*+,;=:@/".contains(&byte);
     path.bytes().all(|byte| is_plain(byte) || byte == b'\'')
         && query.bytes().all(|byte| is_plain(byte) || byte == b'?')
         && !path.split('/').any(is_step)
 }
 
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'
+        | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'/')
+}
+
 /// `.` and `..`, however they are encoded.
 fn is_step(segment: &str) -> bool {
     const LONGEST: usize = "%2e%2e".len();
-    segment.len() <= LONGEST && {
+    segment.starts_with(['.', '%']) && segment.len() <= LONGEST && {
         let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
         decoded == "." || decoded == ".."
     }

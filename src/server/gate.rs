@@ -57,11 +57,19 @@ impl Gate {
     /// # Errors
     /// [`Stopped`], which says what the operator can change.
     pub fn admits(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Stopped> {
-        let whole = self.admits_host(uri, headers)?;
+        let host = self.admits_host(uri, headers)?;
+        self.admits_page(&host, headers)
+    }
+
+    /// Whether the page that sent a request to `host`, which was just admitted, may do so; whoever is no page may.
+    ///
+    /// # Errors
+    /// [`Stopped::Origin`].
+    pub fn admits_page(&self, host: &str, headers: &HeaderMap) -> Result<(), Stopped> {
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
-            (Some(origin), None) if self.admits_origin(origin.as_bytes(), &whole) => Ok(()),
+            (Some(origin), None) if self.admits_origin(origin.as_bytes(), host) => Ok(()),
             _ => Err(Stopped::Origin),
         }
     }

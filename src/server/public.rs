@@ -98,9 +98,10 @@ impl Public {
                 return response;
             }
         }
-        if let Err(stopped) = self.gate.admits_host(request.uri(), request.headers()) {
-            return refuse(stopped);
-        }
+        let host = match self.gate.admits_host(request.uri(), request.headers()) {
+            Ok(host) => host,
+            Err(stopped) => return refuse(stopped),
+        };
         // Descriptions are for pages of every origin.
         let path = request.uri().path();
         if let Some(resource) = Resource::described_at(path) {
@@ -109,7 +110,7 @@ impl Public {
         if metadata::is_relay(path) {
             return open(&request, self.relayed()).await;
         }
-        if let Err(stopped) = self.gate.admits(request.uri(), request.headers()) {
+        if let Err(stopped) = self.gate.admits_page(&host, request.headers()) {
             return refuse(stopped);
         }
         match request.uri().path() {

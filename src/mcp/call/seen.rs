@@ -93,6 +93,10 @@ impl Seen {
 }
 
 fn short(text: &str) -> String {
+    // What nearly all texts are.
+    if text.len() <= LONGEST && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.to_owned();
+    }
     text.chars()
         .filter(|c| !c.is_control())
         .take(LONGEST)
