@@ -39,6 +39,7 @@ use crate::{
         connection::{Door, Limits},
         gate::Gate,
         health::{self, Checks},
+        lanes::Lanes,
         leaving::{self, LAST_REQUESTS},
         metadata::ResourceMetadata,
         public::{McpAnswer, Public, TooOften},
@@ -70,6 +71,7 @@ pub struct App {
     door: Arc<Door>,
     settings: Settings,
     streams: CancellationToken,
+    lanes: Lanes,
     log: Option<Filter>,
 }
 
@@ -221,6 +223,7 @@ impl App {
             connection_ids: Arc::new(ConnectionIds::new(&keys, lifetime, clock::unix_now)?),
             settings,
             streams: CancellationToken::new(),
+            lanes: Lanes::here(),
             log: None,
         })
     }
@@ -230,6 +233,15 @@ impl App {
     pub fn logs_to(mut self, log: Filter) -> Self {
         self.log = Some(log);
         self
+    }
+
+    /// Connections to MCP live on threads of their own, one for each processor, and no longer where this was built.
+    ///
+    /// # Errors
+    /// Where the system has no such thread.
+    pub fn on_lanes(mut self) -> std::io::Result<Self> {
+        self.lanes = Lanes::one_a_processor()?;
+        Ok(self)
     }
 
     /// Not ready while `trouble` says something, which `/readyz` shows under this name, before everything else.
@@ -310,8 +322,20 @@ impl App {
         let always = CancellationToken::new();
         // With a door of its own, which no crowd at the public one can fill.
         let door = Door::new(Limits::OPERATIONS);
-        let ops = tokio::spawn(server::accept(self.ops.listener, operations, door, always));
-        let accepting = server::accept(self.public.listener, answer, self.door, stop.clone());
+        let ops = tokio::spawn(server::accept(
+            self.ops.listener,
+            operations,
+            door,
+            Lanes::here(),
+            always,
+        ));
+        let accepting = server::accept(
+            self.public.listener,
+            answer,
+            self.door,
+            self.lanes.clone(),
+            stop.clone(),
+        );
         let public = tokio::spawn(accepting);
         shutdown.requested().await;
         stop.cancel();
@@ -332,6 +356,8 @@ impl App {
             finished = orderly => finished,
             () = shutdown.forced() => false,
         };
+        // What was cut says so: the audit's last line comes after that.
+        drop(self.lanes);
         self.core.calls.audit_ends().await;
         ops.abort();
         finished

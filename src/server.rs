@@ -7,6 +7,7 @@ pub mod connection;
 pub mod console;
 pub mod gate;
 pub mod health;
+pub mod lanes;
 pub mod leaving;
 pub mod metadata;
 pub mod operations;
@@ -31,6 +32,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use connection::{Door, Entered, RequestBytes};
+use lanes::Lanes;
 use life::Life;
 
 /// A response's body: bytes or a stream of events, never an error of ours.
@@ -64,12 +66,13 @@ impl Open {
     }
 }
 
-/// Accepts connections until `stop`, as many as `door` has places for; returns those that are still open, for a graceful
-/// end.
+/// Accepts connections until `stop`, as many as `door` has places for, and has them live on `lanes`; returns those that are
+/// still open, for a graceful end.
 pub async fn accept(
     listener: TcpListener,
     answer: Answer,
     door: Arc<Door>,
+    lanes: Lanes,
     stop: CancellationToken,
 ) -> Open {
     let open = Open::default();
@@ -80,7 +83,7 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, from)) => match door.enter(from.ip()) {
-                Some(place) => serve(stream, place, Arc::clone(&answer), &open),
+                Some(place) => serve(stream, place, Arc::clone(&answer), (&open, &lanes)),
                 None => connection::refuse(stream, &door),
             },
             Err(error) => {
@@ -90,7 +93,7 @@ pub async fn accept(
             }
         }
     }
-    if let Err(error) = serve_queue(listener, &answer, &door, &open) {
+    if let Err(error) = serve_queue(listener, &answer, &door, (&open, &lanes)) {
         tracing::debug!(%error, "who was waiting to be accepted was not");
     }
     open
@@ -102,7 +105,7 @@ fn serve_queue(
     listener: TcpListener,
     answer: &Answer,
     door: &Arc<Door>,
-    open: &Open,
+    (open, lanes): (&Open, &Lanes),
 ) -> std::io::Result<()> {
     let listener = listener.into_std()?;
     loop {
@@ -111,7 +114,7 @@ fn serve_queue(
                 stream.set_nonblocking(true)?;
                 let stream = TcpStream::from_std(stream)?;
                 match door.enter(from.ip()) {
-                    Some(place) => serve(stream, place, Arc::clone(answer), open),
+                    Some(place) => serve(stream, place, Arc::clone(answer), (open, lanes)),
                     None => connection::refuse(stream, door),
                 }
             }
@@ -121,11 +124,20 @@ fn serve_queue(
     }
 }
 
-fn serve(stream: TcpStream, place: Entered, answer: Answer, open: &Open) {
+fn serve(stream: TcpStream, place: Entered, answer: Answer, (open, lanes): (&Open, &Lanes)) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delays");
     }
-    let life = Life::new(stream, place, answer);
-    open.connections
-        .spawn(life::lives(open.stop.subscribe(), life));
+    let (runtime, on_lane) = lanes.emptiest();
+    let stop = open.stop.subscribe();
+    // Its news have to arrive where it lives.
+    let stream = stream.into_std();
+    let living = async move {
+        match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => life::lives(stop, Life::new(stream, place, answer)).await,
+            Err(error) => tracing::warn!(%error, "a connection could not be served"),
+        }
+        drop(on_lane);
+    };
+    open.connections.spawn_on(living, &runtime);
 }

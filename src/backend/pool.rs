@@ -4,6 +4,7 @@
 //! No redirect is followed, no proxy asked, nothing unpacked: hyper does none of it by itself.
 
 use std::{
+    collections::HashMap,
     error::Error,
     fmt,
     future::poll_fn,
@@ -26,12 +27,15 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::{
     net::TcpStream,
-    runtime::Handle,
+    runtime::{Handle, Id},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tower_service::Service;
 
 use crate::outgoing::Timeouts;
+
+/// So much of an answer is read at once, and so long may its head be. hyper's own 400 KB are new memory for each long answer.
+const PIECE: usize = 64 * 1024;
 
 type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
@@ -50,9 +54,10 @@ struct Idle {
     table: Mutex<Table>,
 }
 
+/// By the runtime that a connection belongs to: its news arrive there, and waking a task elsewhere is dear.
 #[derive(Default)]
 struct Table {
-    links: Vec<(Instant, Box<Link>)>,
+    links: HashMap<Id, Vec<(Instant, Box<Link>)>>,
     is_watched: bool,
 }
 
@@ -172,8 +177,9 @@ impl Pool {
 
     /// A connection that is kept and still stands.
     fn kept(&self) -> Option<Box<Link>> {
+        let here = Handle::try_current().ok()?.id();
         loop {
-            let (since, mut link) = self.idle.table().links.pop()?;
+            let (since, mut link) = self.idle.table().links.get_mut(&here)?.pop()?;
             if since.elapsed() <= self.idle.kept_for && link.stands() {
                 return Some(link);
             }
@@ -195,7 +201,9 @@ impl Pool {
             Err(_) if is_ours => return Err(Failed::ConnectingTooLong),
             Err(_) => return Err(Failed::TooLong { sent: false }),
         };
-        let (sender, wire) = http1::handshake(stream)
+        let (sender, wire) = http1::Builder::new()
+            .max_buf_size(PIECE)
+            .handshake(stream)
             .await
             .map_err(|error| Failed::Unreachable(Cause::of(&error)))?;
         Ok(Box::new(Link {
@@ -330,11 +338,13 @@ async fn read(
 
 impl Idle {
     fn keep(self: &Arc<Self>, link: Box<Link>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         let mut table = self.table();
-        table.links.push((Instant::now(), link));
-        if !table.is_watched
-            && let Ok(runtime) = Handle::try_current()
-        {
+        let links = table.links.entry(runtime.id()).or_default();
+        links.push((Instant::now(), link));
+        if !table.is_watched {
             table.is_watched = true;
             runtime.spawn(Arc::clone(self).watch());
         }
@@ -345,9 +355,10 @@ impl Idle {
         loop {
             sleep(self.kept_for).await;
             let mut table = self.table();
-            table
-                .links
-                .retain(|(since, _)| since.elapsed() < self.kept_for);
+            table.links.retain(|_, links| {
+                links.retain(|(since, _)| since.elapsed() < self.kept_for);
+                !links.is_empty()
+            });
             if table.links.is_empty() {
                 table.is_watched = false;
                 return;
@@ -383,7 +394,7 @@ pub struct CannotConnect(String);
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let idle = self.idle.table().links.len();
+        let idle: usize = self.idle.table().links.values().map(Vec::len).sum();
         f.debug_struct("Pool")
             .field("idle", &idle)
             .finish_non_exhaustive()

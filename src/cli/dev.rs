@@ -95,6 +95,7 @@ impl Dev {
                     _ => "--port".to_owned(),
                 })
             })?
+            .on_lanes()?
             .logs_to(log);
         let seeded = samples::seed(&sandbox, &app.catalogue()).await;
         match seeded.map_err(Failed::new)? {

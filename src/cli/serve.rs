@@ -106,6 +106,7 @@ async fn serve(
     let app = App::build(settings)
         .await
         .map_err(|error| start::failure(error, |setting| format!("the setting {setting}")))?
+        .on_lanes()?
         .logs_to(log);
     let catalogue = app.catalogue();
     let lints = catalogue.lints();

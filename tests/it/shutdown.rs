@@ -21,6 +21,7 @@ use toolbridge::{
     server::{
         self, Answer,
         connection::{Door, Limits},
+        lanes::Lanes,
         leaving,
     },
 };
@@ -234,7 +235,7 @@ async fn whom_the_kernel_had_accepted_already_is_served() {
     let stop = CancellationToken::new();
     stop.cancel();
     let door = Door::new(Limits::OPERATIONS);
-    let open = in_time(server::accept(listener, answer, door, stop)).await;
+    let open = in_time(server::accept(listener, answer, door, Lanes::here(), stop)).await;
     assert!(TcpStream::connect(address).await.is_err());
     for stream in &mut waiting {
         asks_health(stream).await;
@@ -260,7 +261,13 @@ async fn a_request_counts_as_running_before_it_has_become_a_call() {
     });
     let answer = leaving::until_the_last(answer, running.clone(), stop.clone());
     let door = Door::new(Limits::OPERATIONS);
-    let accepting = tokio::spawn(server::accept(listener, answer, door, stop.clone()));
+    let accepting = tokio::spawn(server::accept(
+        listener,
+        answer,
+        door,
+        Lanes::here(),
+        stop.clone(),
+    ));
     let asking = tokio::spawn(async move {
         let mut stream = TcpStream::connect(address).await.unwrap();
         asks_health(&mut stream).await

@@ -109,3 +109,50 @@ async fn a_task_is_woken_by_what_the_backend_sends_and_by_nothing_else() {
     };
     assert_eq!(body, "{}");
 }
+
+#[test]
+fn a_connection_serves_the_runtime_that_it_was_made_on_and_no_other() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let backend = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = backend.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let place = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    backend.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                loop {
+                    heard(&mut stream).await;
+                    stream.write_all(ANSWER).await.unwrap();
+                }
+            });
+        }
+    });
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(20),
+        request: Duration::from_secs(20),
+    };
+    let pool = Pool::new(place.parse().unwrap(), timeouts, Duration::from_secs(60)).unwrap();
+    let asks = async || {
+        let answer = pool.send(request(), ends()).await.unwrap();
+        answer.read_at_most(100).await.unwrap();
+    };
+    let (one, other) = (runtime(), runtime());
+    one.block_on(asks());
+    one.block_on(asks());
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    other.block_on(asks());
+    one.block_on(asks());
+    other.block_on(asks());
+    assert_eq!(accepted.load(Ordering::SeqCst), 2);
+}

@@ -24,6 +24,7 @@ use toolbridge::{
     server::{
         self, Body,
         connection::{Door, Limits, RequestBytes},
+        lanes::Lanes,
     },
     settings::{Settings, SettingsFile, Sources},
     shutdown::Shutdown,
@@ -106,6 +107,7 @@ impl Flawed {
                 listener,
                 answer,
                 Door::new(Limits::OPERATIONS),
+                Lanes::here(),
                 stop.clone(),
             ));
             targets.push(Target {
