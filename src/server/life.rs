@@ -1,14 +1,17 @@
 //! The life of one connection: it rests, with little more than its socket, until there is something to read; then hyper
-//! serves it with buffers, and gives it back as soon as nothing is under way. In: a TCP connection and what answers. Out:
-//! nothing. It is given back only where hyper has used all that it read and written all that it had: a body of which a
-//! byte is still to come would be read as the next request.
+//! serves it with buffers, and gives it back as soon as nothing is under way, or an answer of events waits for more. In: a
+//! TCP connection and what answers. Out: nothing. It is given back only where hyper has used all that it read and written
+//! all that it had: a body of which a byte is still to come would be read as the next request.
+
+mod streams;
 
 use std::{
     convert::Infallible,
+    fmt::Display,
     future::{Future, poll_fn},
     mem,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
@@ -22,10 +25,11 @@ use hyper_util::rt::TokioIo;
 use tokio::{io::AsyncWrite, net::TcpStream, sync::watch};
 
 use super::{
-    Answer, Answering, Body,
+    Answer, Answering,
     connection::{self, AnswerBytes, Entered, Limits, Pace, Paced, RequestBytes, Rested, UnderWay},
-    watched::{Answers, Watched, WholeBody},
+    watched::{Answers, Watched},
 };
+use streams::{Given, Source, Streams};
 
 /// Bytes of header lines a client may send: a token of 8 KiB with room around it.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -34,7 +38,7 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 type Stream = Paced<Watched>;
 
 /// What hyper writes.
-type Sent = Response<AnswerBytes<WholeBody<Body>>>;
+type Sent = Response<Given>;
 
 /// A connection, until it is dropped.
 pub(super) struct Life {
@@ -48,7 +52,9 @@ enum Now {
     /// Between two requests, or before the first.
     Rests(Stream),
     /// Boxed, as it is large and most connections rest.
-    Serves(Box<http1::Connection<TokioIo<Stream>, Arc<Requests>>>),
+    Serves(Box<http1::Connection<TokioIo<Stream>, Served>>),
+    /// An answer of events waits for more of them.
+    Streams(Box<Streams>),
     Over,
 }
 
@@ -57,13 +63,20 @@ struct Requests {
     answer: Answer,
     answers: Answers,
     pace: Arc<Pace>,
+    /// The body under way, where it can be taken back.
+    lent: Mutex<Option<Source>>,
 }
+
+/// The same for hyper.
+struct Served(Arc<Requests>);
 
 /// An answer whose end is watched.
 struct Answered {
     answering: Answering,
     /// Taken by the answer.
-    watch: Option<(Answers, UnderWay)>,
+    watch: Option<(Arc<Requests>, UnderWay)>,
+    /// Whether it may go on without hyper.
+    may_stream: bool,
 }
 
 /// Lives until its end, or until `stop` and what is under way then. Lets go of `stop` last.
@@ -89,6 +102,7 @@ impl Life {
                 answer,
                 answers,
                 pace,
+                lent: Mutex::default(),
             }),
             stops: false,
         }
@@ -122,25 +136,15 @@ impl Life {
                 }
                 Now::Serves(http) => {
                     if let Poll::Ready(ended) = Pin::new(http.as_mut()).poll(cx) {
-                        if let Err(error) = ended {
-                            tracing::debug!(%error, "a connection ended early");
-                        }
-                        self.now = Now::Over;
-                        continue;
+                        self.is_over(ended.err());
+                    } else if !self.is_back(cx) {
+                        return Poll::Pending;
                     }
-                    let is_newly_over = self.requests.pace.is_newly_over();
-                    if self.requests.are_between() {
-                        if self.rests() {
-                            continue;
-                        }
-                        // hyper may have paused in favour of others.
-                        cx.waker().wake_by_ref();
-                    } else if is_newly_over {
-                        // hyper does not read again by itself, and only who reads notices that nothing comes.
-                        cx.waker().wake_by_ref();
-                    }
-                    return Poll::Pending;
                 }
+                Now::Streams(streams) => match ready!(streams.poll(cx)) {
+                    Ok(()) => self.rests_again(),
+                    Err(error) => self.is_over(Some(error)),
+                },
                 Now::Over => return Poll::Ready(()),
             }
         }
@@ -150,28 +154,73 @@ impl Life {
     fn serves(&mut self) {
         if let Now::Rests(stream) = mem::replace(&mut self.now, Now::Over) {
             let http = http(self.requests.pace.place().limits());
-            let requests = Arc::clone(&self.requests);
+            let requests = Served(Arc::clone(&self.requests));
             let connection = http.serve_connection(TokioIo::new(stream), requests);
             self.now = Now::Serves(Box::new(connection));
         }
     }
 
-    /// Takes it back from hyper; whether there is nothing more to read.
-    fn rests(&mut self) -> bool {
+    /// Takes it back where hyper has nothing more to do; whether it is to be polled at once.
+    fn is_back(&mut self, cx: &Context<'_>) -> bool {
+        if let Some(source) = self.requests.takes_back() {
+            if let Some((stream, _)) = self.leaves_hyper() {
+                self.now = Now::Streams(Box::new(Streams::new(stream, source)));
+            }
+            return true;
+        }
+        let is_newly_over = self.requests.pace.is_newly_over();
+        if self.requests.are_between() {
+            if let Some((stream, is_all)) = self.leaves_hyper() {
+                self.now = Now::Rests(stream);
+                if is_all {
+                    return true;
+                }
+            }
+            // hyper may have paused in favour of others.
+            cx.waker().wake_by_ref();
+        } else if is_newly_over {
+            // hyper does not read again by itself, and only who reads notices that nothing comes.
+            cx.waker().wake_by_ref();
+        }
+        false
+    }
+
+    /// Takes it back from hyper, and whether nothing more of what was read is left.
+    fn leaves_hyper(&mut self) -> Option<(Stream, bool)> {
         let Now::Serves(http) = mem::replace(&mut self.now, Now::Over) else {
-            return false;
+            return None;
         };
         let Parts { io, read_buf, .. } = http.into_parts();
         let mut stream = io.into_inner();
         let is_all = read_buf.is_empty();
         stream.puts_back(read_buf);
-        self.now = Now::Rests(stream);
-        is_all
+        Some((stream, is_all))
+    }
+
+    /// The answer of events is written to its end.
+    fn rests_again(&mut self) {
+        if let Now::Streams(streams) = mem::replace(&mut self.now, Now::Over) {
+            // That is known here already.
+            self.requests.pace.is_newly_over();
+            self.now = Now::Rests(streams.ends());
+        }
+    }
+
+    fn is_over(&mut self, early: Option<impl Display>) {
+        if let Some(error) = early {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        self.now = Now::Over;
     }
 
     #[cfg(test)]
     fn is_resting(&self) -> bool {
         matches!(self.now, Now::Rests(_))
+    }
+
+    #[cfg(test)]
+    fn is_streaming(&self) -> bool {
+        matches!(self.now, Now::Streams(_))
     }
 }
 
@@ -183,18 +232,21 @@ impl Requests {
     }
 }
 
-impl Service<Request<Incoming>> for Requests {
+impl Service<Request<Incoming>> for Served {
     type Response = Sent;
     type Error = Infallible;
     type Future = Answered;
 
     fn call(&self, request: Request<Incoming>) -> Answered {
-        let under_way = self.pace.begins();
-        let mut request = request.map(|body| RequestBytes::new(body, Arc::clone(&self.pace)));
-        request.extensions_mut().insert(self.answers.next());
+        let requests = &self.0;
+        let under_way = requests.pace.begins();
+        let may_stream = streams::may_be_asked_for(&request);
+        let mut request = request.map(|body| RequestBytes::new(body, Arc::clone(&requests.pace)));
+        request.extensions_mut().insert(requests.answers.next());
         Answered {
-            answering: (self.answer)(request),
-            watch: Some((self.answers.clone(), under_way)),
+            answering: (requests.answer)(request),
+            watch: Some((Arc::clone(requests), under_way)),
+            may_stream,
         }
     }
 }
@@ -205,11 +257,16 @@ impl Future for Answered {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(self.answering.as_mut().poll(cx));
         // Asked once more after its end, which hyper does not do, it would have nothing to say.
-        let Some((answers, under_way)) = self.watch.take() else {
+        let Some((requests, under_way)) = self.watch.take() else {
             return Poll::Pending;
         };
-        let watched = |body| AnswerBytes::new(answers.watch(body), under_way);
-        Poll::Ready(Ok(response.map(watched)))
+        let watched = |body| AnswerBytes::new(requests.answers.watch(body), under_way);
+        let response = response.map(watched);
+        let streams = self.may_stream && streams::is_of_events(&response);
+        Poll::Ready(Ok(response.map(|source| match streams {
+            true => Given::lent(source, requests),
+            false => Given::Whole(source),
+        })))
     }
 }
 

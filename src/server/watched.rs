@@ -21,7 +21,7 @@ use super::connection::Wakes;
 use crate::delivery::{Delivery, Probe};
 
 /// hyper hands over no more than so many pieces at once, so more may follow then.
-const MOST_PIECES: usize = 16;
+pub(super) const MOST_PIECES: usize = 16;
 
 /// A connection that watches its answers.
 pub(super) struct Watched {

@@ -30,6 +30,8 @@ pub(in crate::server) struct Pace {
     step: AtomicU8,
     /// An answer is over since somebody looked.
     is_over: AtomicBool,
+    /// Some of what was given to be written may not be.
+    is_owing: AtomicBool,
     /// How many requests have begun.
     begun: AtomicU64,
     /// The last of them whose body was read to its end.
@@ -84,6 +86,9 @@ struct Timer {
     runs: bool,
 }
 
+/// So much is read of what a client sends before its turn.
+const EARLY: usize = 512;
+
 /// What a client is told whose head did not come in time.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -93,6 +98,7 @@ impl Pace {
         Arc::new(Self {
             step: AtomicU8::new(NEW),
             is_over: AtomicBool::new(false),
+            is_owing: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             read: AtomicU64::new(0),
             place,
@@ -118,7 +124,22 @@ impl Pace {
 
     /// Whether no request is under way, nothing of one was heard, and nothing of the last one is still to come.
     pub(in crate::server) fn is_between(&self) -> bool {
-        matches!(self.step.load(Acquire), NEW | IDLE) && self.read.load(Relaxed) == self.request()
+        matches!(self.step.load(Acquire), NEW | IDLE) && self.is_read()
+    }
+
+    /// Whether nothing of the last request is still to come.
+    pub(in crate::server) fn is_read(&self) -> bool {
+        self.read.load(Relaxed) == self.request()
+    }
+
+    /// Whoever writes has been given something.
+    pub(in crate::server) fn owes(&self) {
+        self.is_owing.store(true, Relaxed);
+    }
+
+    /// Whether some of that may not be written: it is when whoever writes has flushed.
+    pub(in crate::server) fn is_owing(&self) -> bool {
+        self.is_owing.load(Relaxed)
     }
 
     /// Whether an answer is over since this was asked.
@@ -226,6 +247,28 @@ impl<S: AsyncWrite + Wakes + Unpin> Paced<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Paced<S> {
+    /// Ready when the client has left, with how. What it sends instead is kept for later, and no more is read then: nothing
+    /// wakes whoever waits, who has something else to wait for.
+    pub(in crate::server) fn poll_leaves(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.ahead.is_empty() {
+            return Poll::Pending;
+        }
+        let mut room = [0; EARLY];
+        let mut buffer = ReadBuf::new(&mut room);
+        match ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer)) {
+            Ok(()) if buffer.filled().is_empty() => {
+                Poll::Ready(io::ErrorKind::UnexpectedEof.into())
+            }
+            Ok(()) => {
+                self.ahead = Bytes::copy_from_slice(buffer.filled());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(error),
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> Paced<S> {
     /// Ready when the client has been silent for too long: with what its connection ends by.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -325,8 +368,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         self.stream.is_write_vectored()
     }
 
+    /// Asked by hyper when nothing is left in its own buffer.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.pace.is_owing.store(false, Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
