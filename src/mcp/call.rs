@@ -285,9 +285,9 @@ impl Calls {
             }
             Effect::Write => {
                 let calls = Arc::clone(&self);
-                let mut task = self
-                    .running
-                    .spawn(async move { calls.told(incoming, correlation).await });
+                // In a box, because a task is handed on several times before it runs.
+                let call = Box::pin(async move { calls.told(incoming, correlation).await });
+                let mut task = self.running.spawn(call);
                 let ended = tokio::select! {
                     biased;
                     ended = &mut task => Some(ended),
