@@ -30,13 +30,7 @@ impl Caller {
             .chain_update(&self.issuer)
             .chain_update(&self.subject)
             .finalize();
-        let mut digits = [0; 16];
-        let begin = digest.get(..digits.len() / 2).unwrap_or_default();
-        let written = hex::encode_to_slice(begin, &mut digits);
-        written.map_or_else(
-            |_| String::new(),
-            |()| String::from_utf8_lossy(&digits).into_owned(),
-        )
+        hex::encode(digest.get(..8).unwrap_or_default())
     }
 }
 
