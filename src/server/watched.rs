@@ -14,7 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
 };
 
 use super::connection::Wakes;
@@ -25,7 +28,8 @@ pub(super) const MOST_PIECES: usize = 16;
 
 /// A connection that watches its answers.
 pub(super) struct Watched {
-    stream: Arc<TcpStream>,
+    /// By this half, whose reads know that a short one was all there is: nothing is asked a second time.
+    reads: OwnedReadHalf,
     answers: Answers,
 }
 
@@ -34,7 +38,7 @@ pub(super) struct Watched {
 pub(super) struct Answers(Arc<Shared>);
 
 struct Shared {
-    stream: Arc<TcpStream>,
+    writes: OwnedWriteHalf,
     line: Mutex<Line>,
 }
 
@@ -58,13 +62,13 @@ pub(super) struct WholeBody<B> {
 
 impl Watched {
     pub(super) fn over(stream: TcpStream) -> (Self, Answers) {
-        let stream = Arc::new(stream);
+        let (reads, writes) = stream.into_split();
         let answers = Answers(Arc::new(Shared {
-            stream: Arc::clone(&stream),
+            writes,
             line: Mutex::default(),
         }));
         let watched = Self {
-            stream,
+            reads,
             answers: answers.clone(),
         };
         (watched, answers)
@@ -73,7 +77,7 @@ impl Watched {
     /// Writes what fits, and says that the answer is sent where that was the rest of it.
     fn gives(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut line = self.answers.line();
-        let written = self.stream.try_write_vectored(pieces);
+        let written = self.stream().try_write_vectored(pieces);
         let written = line.heeds(written)?;
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         if line.is_whole && written == all && pieces.len() < MOST_PIECES {
@@ -82,12 +86,8 @@ impl Watched {
         Ok(written)
     }
 
-    /// Reads what is there. Under the lock: whoever asks the system meanwhile would not find the error that this finds.
-    fn takes(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let mut line = self.answers.line();
-        // Into memory as it is: making it zeros first would make whole pages ours of which a request fills a corner.
-        let read = self.stream.try_read_buf(buffer);
-        line.heeds(read)
+    fn stream(&self) -> &TcpStream {
+        self.reads.as_ref()
     }
 }
 
@@ -150,7 +150,7 @@ impl Shared {
     /// Also where nobody has read the news yet. Waits for a write that is just under way.
     fn is_broken(&self) -> bool {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        line.is_broken |= !matches!(self.stream.take_error(), Ok(None));
+        line.is_broken |= !matches!(self.writes.as_ref().take_error(), Ok(None));
         line.is_broken
     }
 }
@@ -179,7 +179,7 @@ impl Line {
 impl Wakes for Watched {
     fn poll_wakes(&self, context: &mut Context<'_>) -> Poll<()> {
         // An error is met by whoever reads.
-        self.stream.poll_read_ready(context).map(|_| ())
+        self.stream().poll_read_ready(context).map(|_| ())
     }
 }
 
@@ -189,22 +189,20 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.takes(buffer) {
-                Ok(length) => {
-                    if length > 0 {
-                        self.answers.goes_on();
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    self.answers.ends();
-                    return Poll::Ready(Err(error));
-                }
-            }
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let came_to = {
+            // Whoever asks the system meanwhile would not find the error that this finds.
+            let mut line = this.answers.line();
+            ready!(Pin::new(&mut this.reads).poll_read(context, buffer))
+                .inspect_err(|_| line.is_broken = true)
+        };
+        match came_to {
+            Ok(()) if buffer.filled().len() > before => this.answers.goes_on(),
+            Ok(()) => {}
+            Err(_) => this.answers.ends(),
         }
+        Poll::Ready(came_to)
     }
 }
 
@@ -223,7 +221,7 @@ impl AsyncWrite for Watched {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.stream.poll_write_ready(context))?;
+            ready!(self.stream().poll_write_ready(context))?;
             match self.gives(pieces) {
                 Ok(length) => return Poll::Ready(Ok(length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -249,7 +247,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+        Poll::Ready(SockRef::from(self.stream()).shutdown(Shutdown::Write))
     }
 }
 
