@@ -27,6 +27,7 @@ use crate::{
     clock,
     guard::{Guard, InvalidStore},
     identity::{CannotAsk, Identities, InvalidSecret, Outbound},
+    in_place,
     mcp::{
         CallParts, Calls, CannotKeep, ConnectionIds, ConnectionRules, Handler, HandlesMcp, Lists,
         McpService, NoKeys, Seal, SealKeys, ServiceSettings, SseLimits, SseService, SseSettings,
@@ -412,7 +413,7 @@ impl App {
             key_set: self.core.outbound.key_set(),
             mcp: Arc::new(move |request| {
                 let mcp = Arc::clone(&mcp);
-                Box::pin(async move { mcp.handle(request).await })
+                in_place::boxed(|| async move { mcp.handle(request).await })
             }),
             sse,
             observer: Arc::clone(self.core.calls.observer()),
@@ -420,7 +421,7 @@ impl App {
         });
         Arc::new(move |request| {
             let public = Arc::clone(&public);
-            Box::pin(async move { public.answer(request).await })
+            in_place::boxed(|| async move { public.answer(request).await })
         })
     }
 
@@ -445,7 +446,7 @@ impl App {
         let sse = Arc::new(SseService::new(handler, settings));
         Arc::new(move |request| {
             let sse = Arc::clone(&sse);
-            Box::pin(async move { sse.handle(request).await })
+            in_place::boxed(|| async move { sse.handle(request).await })
         })
     }
 

@@ -30,6 +30,7 @@ pub mod server;
 // What all of them stand on.
 pub mod clock;
 pub mod delivery;
+mod in_place;
 pub mod json_text;
 pub mod nearest;
 pub mod observe;

@@ -158,7 +158,12 @@ impl Pool {
                 // Rare, so its state is no part of every call's.
                 None => (Box::pin(self.connect(ends)).await?, true),
             };
-            match timeout_at(ends, link.send(request)).await {
+            let sent = {
+                // Pinned here: handed over by value it would be copied, and it is large.
+                let sending = pin!(link.send(request));
+                timeout_at(ends, sending).await
+            };
+            match sent {
                 Ok(Ok((head, body))) => {
                     return Ok(Answer {
                         head,
@@ -278,8 +283,11 @@ impl Answer {
         if announced > limit {
             return Err(Unread::TooLarge { limit });
         }
-        let read = timeout_at(ends, read(&mut body, &mut link, announced, limit));
-        let bytes = read.await.map_err(|_| Unread::Late)??;
+        let bytes = {
+            let reading = pin!(read(&mut body, &mut link, announced, limit));
+            let read = timeout_at(ends, reading).await;
+            read.map_err(|_| Unread::Late)??
+        };
         drop(body);
         if link.stands() {
             idle.keep(link);

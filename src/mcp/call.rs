@@ -35,6 +35,7 @@ use crate::{
     delivery::Delivery,
     guard::{Guard, Refused, Verdict},
     identity::{Identities, Identity, IdentityError},
+    in_place,
     observe::{
         HopName, Observer,
         audit::{Audit, NoAudit},
@@ -286,7 +287,8 @@ impl Calls {
             Effect::Write => {
                 let calls = Arc::clone(&self);
                 // In a box, because a task is handed on several times before it runs.
-                let call = Box::pin(async move { calls.told(incoming, correlation).await });
+                let call =
+                    in_place::boxed(|| async move { calls.told(incoming, correlation).await });
                 let mut task = self.running.spawn(call);
                 let ended = tokio::select! {
                     biased;
@@ -435,7 +437,8 @@ impl Calls {
         limit: Option<&Limit>,
         deadline: Deadline,
     ) -> Result<Identity, CallError> {
-        let asked = pin!(timeout_at(deadline.ends(), self.identities.of(caller)));
+        let found = pin!(self.identities.of(caller));
+        let asked = pin!(timeout_at(deadline.ends(), found));
         let identity = within(limit, asked).await?;
         Ok(identity.map_err(|_| CallError::OutOfTime(deadline.whole()))??)
     }

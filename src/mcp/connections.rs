@@ -36,7 +36,7 @@ use super::{
     result_of,
     service::{Accepts, Post, ServiceSettings},
 };
-use crate::{auth::Caller, backend::CorrelationId, delivery::Delivery};
+use crate::{auth::Caller, backend::CorrelationId, delivery::Delivery, in_place};
 
 pub(super) use id::Connection;
 pub use id::{ConnectionIds, NoKeys};
@@ -135,7 +135,8 @@ impl<H: HandlesMcp> Connections<H> {
             && let Some((id, ready)) =
                 fast_path::on_connection(&self.handler, &found.connection, &post)
         {
-            return Box::pin(self.runs(&found.connection, id, ready, &post)).await;
+            let runs = || self.runs(&found.connection, id, ready, &post);
+            return in_place::boxed(runs).await;
         }
         let made = found.made;
         let answer = match (decoded(post.body), envelope) {

@@ -8,6 +8,7 @@ use http::{HeaderValue, header::CONNECTION};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Answer;
+use crate::in_place;
 
 /// Connections may bring one more request for so long: what a client sent before it could know has arrived by then.
 pub const LAST_REQUESTS: Duration = Duration::from_millis(500);
@@ -18,7 +19,7 @@ pub fn until_the_last(answer: Answer, running: TaskTracker, stop: CancellationTo
     Arc::new(move |request| {
         let (counted, stop) = (running.token(), stop.clone());
         let answering = answer(request);
-        Box::pin(async move {
+        in_place::boxed(|| async move {
             let mut response = answering.await;
             if stop.is_cancelled() {
                 let close = HeaderValue::from_static("close");

@@ -155,8 +155,9 @@ impl Life {
         if let Now::Rests(stream) = mem::replace(&mut self.now, Now::Over) {
             let http = http(self.requests.pace.place().limits());
             let requests = Served(Arc::clone(&self.requests));
-            let connection = http.serve_connection(TokioIo::new(stream), requests);
-            self.now = Now::Serves(Box::new(connection));
+            let stream = TokioIo::new(stream);
+            let place = Box::new_uninit();
+            self.now = Now::Serves(Box::write(place, http.serve_connection(stream, requests)));
         }
     }
 

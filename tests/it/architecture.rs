@@ -21,6 +21,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "clock",
             "guard",
             "identity",
+            "in_place",
             "mcp",
             "observe",
             "outgoing",
@@ -109,6 +110,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("guard", &["auth", "identity"]),
     ("identity", &["auth", "observe", "outgoing"]),
     ("isolation", &["catalogue", "outgoing"]),
+    ("in_place", &[]),
     ("json_text", &[]),
     (
         "mcp",
@@ -119,6 +121,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "delivery",
             "guard",
             "identity",
+            "in_place",
             "json_text",
             "observe",
         ],
@@ -128,7 +131,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("outgoing", &[]),
     ("reload", &["catalogue", "mcp"]),
     ("sandbox", &["catalogue::entity", "clock", "outgoing"]),
-    ("server", &["auth", "delivery", "observe", "telemetry"]),
+    (
+        "server",
+        &["auth", "delivery", "in_place", "observe", "telemetry"],
+    ),
     (
         "settings",
         &["auth", "guard", "identity", "nearest", "observe"],
