@@ -88,6 +88,12 @@ impl JsonText {
         &self.0
     }
 
+    /// The same; no copy.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
     /// The value; numbers lose what no number type of ours holds.
     #[must_use]
     pub fn value(&self) -> Value {

@@ -5,8 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bytes::Bytes;
-use http::{StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use quick_cache::sync::Cache;
 use rmcp::model::{ClientCapabilities, Implementation, RequestId, ServerJsonRpcMessage};
 use serde::{
@@ -21,6 +20,7 @@ use super::{
     call::Calls,
     connections::{Connection, VERSION},
     listing::Era,
+    pieces::Pieces,
     prepared::{MODERN, is_only, told},
     published::Published,
     response::{self, Answer},
@@ -180,7 +180,12 @@ fn said<T: DeserializeOwned>(known: &Cache<Box<str>, Arc<T>>, text: &RawValue) -
     Some(value)
 }
 
-/// The answer to a call of 2026-07-28, once it has ended; `None`: it was not begun.
+/// Whether the headers are those of a call of 2026-07-28: where they are not, nothing else has to be looked at.
+pub(super) fn may_be_modern(headers: &HeaderMap) -> bool {
+    is_only(headers, VERSION, MODERN) && is_only(headers, "mcp-method", CALL)
+}
+
+/// The answer to a call whose headers are those of one of 2026-07-28, once it has ended; `None`: it was not begun.
 pub(super) async fn modern(
     handler: &impl HandlesMcp,
     clients: &Clients,
@@ -190,9 +195,7 @@ pub(super) async fn modern(
     let headers = &post.parts.headers;
     let (params, id) = (message.params, message.id);
     let meta = params.meta;
-    let is_plain = is_only(headers, VERSION, MODERN)
-        && is_only(headers, "mcp-method", CALL)
-        && is_only(headers, "mcp-name", &params.name)
+    let is_plain = is_only(headers, "mcp-name", &params.name)
         && !headers
             .keys()
             .any(|name| name.as_str().starts_with(REPEATED))
@@ -283,7 +286,7 @@ fn is_plain_id(written: &str) -> bool {
 
 impl ReadyCall {
     /// Runs it. The JSON-RPC message that answers it; `None` where nobody is answered, because it was cancelled.
-    pub(super) async fn answered(self, id: &RawValue, gone: CancellationToken) -> Option<Bytes> {
+    pub(super) async fn answered(self, id: &RawValue, gone: CancellationToken) -> Option<Pieces> {
         let Self {
             calls,
             published,

@@ -15,6 +15,7 @@ use super::{
     connections::{Connection, VERSION},
     envelope::Envelope,
     listing::Era,
+    pieces::Pieces,
     response::{self, Answer},
     service::Post,
 };
@@ -130,8 +131,12 @@ fn user_agent(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn written(id: &RawValue, result: &Bytes) -> Answer {
-    const HEAD: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
-    const RESULT: &[u8] = br#","result":"#;
-    let parts: [&[u8]; 5] = [HEAD, id.get().as_bytes(), RESULT, result, b"}"];
-    response::with_body(StatusCode::OK, parts.concat())
+    let head = [
+        br#"{"jsonrpc":"2.0","id":"#,
+        id.get().as_bytes(),
+        br#","result":"#,
+    ]
+    .concat();
+    let parts = vec![head.into(), result.clone(), Bytes::from_static(b"}")];
+    response::with_body(StatusCode::OK, Pieces::of(parts))
 }

@@ -13,6 +13,8 @@ use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 
+use super::pieces::Pieces;
+
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 pub(super) const INTERNAL: i32 = -32603;
@@ -81,8 +83,8 @@ pub(super) fn error(id: Option<&RawValue>, code: i32, message: &str) -> String {
     }
 }
 
-pub(super) fn with_body(status: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut response = Response::new(Full::new(body.into()).boxed());
+pub(super) fn with_body(status: StatusCode, body: impl Into<Pieces>) -> Answer {
+    let mut response = Response::new(body.into().boxed());
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);

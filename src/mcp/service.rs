@@ -26,7 +26,7 @@ use super::{
     last_message, prepared, repeated,
     response::{self, Answer, HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST},
 };
-use crate::{auth::Caller, delivery::Delivery};
+use crate::{auth::Caller, delivery::Delivery, in_place};
 
 pub use super::connections::{ConnectionIds, ConnectionRules, Lists, NoKeys};
 
@@ -154,15 +154,18 @@ impl<H: HandlesMcp> McpService<H> {
             accepts,
         };
         if self.fast_path
-            && is_modern(&post.parts.headers)
+            && fast_path::may_be_modern(&post.parts.headers)
             // In a box, so that requests of every other kind do not carry its state.
-            && let Some(answer) = Box::pin(fast_path::modern(&self.handler, &self.clients, &post)).await
+            && let Some(answer) = in_place::boxed(|| fast_path::modern(&self.handler, &self.clients, &post)).await
         {
             return answer;
         }
         match envelope::read(&body) {
-            // In a box, so that calls, which are nearly all of it, do not carry its state.
-            Ok(Posted::One(message)) => Box::pin(self.one(post, &message)).await,
+            Ok(Posted::One(message)) => match self.prepared(&post, &message) {
+                Some(answer) => answer,
+                // In a box, so that calls, which are nearly all of it, do not carry its state.
+                None => in_place::boxed(|| self.one(post, &message)).await,
+            },
             Ok(Posted::Batch(_)) if is_modern(&post.parts.headers) => {
                 let why = "this revision has no batches: send one message in each request";
                 response::refusal(StatusCode::BAD_REQUEST, INVALID_REQUEST, why)
@@ -170,6 +173,12 @@ impl<H: HandlesMcp> McpService<H> {
             Ok(Posted::Batch(messages)) => self.connections.takes_batch(post, messages).await,
             Err(why) => response::refusal(StatusCode::BAD_REQUEST, why.code(), &why.to_string()),
         }
+    }
+
+    /// What is answered in the same words each time.
+    fn prepared(&self, post: &Post<'_>, message: &Envelope<'_>) -> Option<Answer> {
+        is_modern(&post.parts.headers).then_some(())?;
+        prepared::modern(&self.handler, post, message)
     }
 
     async fn one(&self, post: Post<'_>, message: &Envelope<'_>) -> Answer {
@@ -194,9 +203,6 @@ impl<H: HandlesMcp> McpService<H> {
             | Envelope::Notification { method, traits }
                 if speaks_modern(method, *traits, headers) =>
             {
-                if let Some(answer) = prepared::modern(&self.handler, &post, message) {
-                    return answer;
-                }
                 if method == LISTEN {
                     return self.listen(post, message).await;
                 }

@@ -8,12 +8,15 @@ use rmcp::model::{
 };
 use serde_json::value::RawValue;
 
-use super::{SERVER_INFO, listing::Era, outcome::Outcome, result_of};
+use super::{SERVER_INFO, listing::Era, outcome::Outcome, pieces::Pieces, result_of};
 use crate::json_text::JsonText;
 
 /// Stands for a result, and for an id, where rmcp writes a success to learn how.
 const RESULT: &str = "\u{e000}result\u{e000}";
 const ID: &str = "\u{e000}id\u{e000}";
+
+/// A result of so many bytes is passed on where it is, instead of being copied into the message.
+const LONG: usize = 64 * 1024;
 
 /// How answers of one catalogue are written.
 pub(super) struct Answers {
@@ -52,7 +55,7 @@ impl Answers {
     }
 
     /// The message that answers the request `id`.
-    pub(super) fn written(&self, era: Era, id: &RawValue, outcome: Outcome) -> Bytes {
+    pub(super) fn written(&self, era: Era, id: &RawValue, outcome: Outcome) -> Pieces {
         let success = match era {
             Era::Legacy => &self.legacy,
             Era::Modern => &self.modern,
@@ -97,16 +100,22 @@ impl Success {
         self.0.iter().all(String::is_empty)
     }
 
-    fn written(&self, id: &str, text: &JsonText) -> Bytes {
+    fn written(&self, id: &str, text: &JsonText) -> Pieces {
         let [before_id, before_text, before_content, after] = &self.0;
+        let is_long = text.as_bytes().len() >= LONG;
         let around: usize = self.0.iter().map(String::len).sum();
-        let length = around + id.len() + text.as_bytes().len() + text.escaped_length();
+        let copied = if is_long { 0 } else { text.as_bytes().len() };
+        let length = around + id.len() + text.escaped_length() + copied;
         let mut written = Vec::with_capacity(length);
         written.extend_from_slice(before_id.as_bytes());
         written.extend_from_slice(id.as_bytes());
         written.extend_from_slice(before_text.as_bytes());
         text.escape_into(&mut written);
         written.extend_from_slice(before_content.as_bytes());
+        if is_long {
+            let after = Bytes::copy_from_slice(after.as_bytes());
+            return Pieces::of(vec![written.into(), text.bytes(), after]);
+        }
         written.extend_from_slice(text.as_bytes());
         written.extend_from_slice(after.as_bytes());
         written.into()
@@ -128,6 +137,7 @@ mod tests {
         for era in [Era::Legacy, Era::Modern] {
             for value in [
                 json!({}),
+                json!({ "text": "a\n".repeat(LONG) }),
                 json!({ "uid": "a", "text": "\"\\\n\u{1}\u{7f}\u{e000}result\u{e000} é", "n": [1, -2, 1.5, null] }),
             ] {
                 let outcome = || Outcome::Success(JsonText::of(&value));
@@ -137,7 +147,7 @@ mod tests {
                 };
                 assert!(!success.is_empty());
                 let id = RawValue::from_string("7".to_owned()).unwrap();
-                let ours = answers.written(era, &id, outcome());
+                let ours = answers.written(era, &id, outcome()).whole();
                 let theirs = answers.by_rmcp(era, RequestId::Number(7), outcome());
                 assert_eq!(ours, theirs);
             }

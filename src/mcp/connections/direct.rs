@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
 use rmcp::model::RequestId;
@@ -23,6 +22,7 @@ use super::{
 use crate::mcp::{
     HandlesMcp,
     fast_path::ReadyCall,
+    pieces::Pieces,
     response::{self, Answer},
     service::Post,
 };
@@ -71,7 +71,7 @@ impl<H: HandlesMcp> Connections<H> {
         let (filled, live) = (Arc::clone(&answer), Arc::clone(&self.live));
         tokio::spawn(async move {
             match call.await {
-                Some(message) => filled.add_written(&message),
+                Some(message) => filled.add_written(&message.whole()),
                 None => filled.end(),
             }
             live.keeps(filled);
@@ -81,18 +81,18 @@ impl<H: HandlesMcp> Connections<H> {
 }
 
 /// A future that runs on in a task of its own where it is dropped before its end.
-struct ToItsEnd(Option<Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>>);
+struct ToItsEnd(Option<Pin<Box<dyn Future<Output = Option<Pieces>> + Send>>>);
 
 impl ToItsEnd {
-    fn of(future: impl Future<Output = Option<Bytes>> + Send + 'static) -> Self {
+    fn of(future: impl Future<Output = Option<Pieces>> + Send + 'static) -> Self {
         Self(Some(Box::pin(future)))
     }
 }
 
 impl Future for ToItsEnd {
-    type Output = Option<Bytes>;
+    type Output = Option<Pieces>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Pieces>> {
         let Some(future) = &mut self.0 else {
             return Poll::Ready(None);
         };
