@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::stream;
@@ -17,15 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Connection, Connections, SLOW, events, knows_priming,
+    live::Live,
     replay::{Asked, Replay},
 };
-use crate::mcp::{
-    HandlesMcp,
-    fast_path::ReadyCall,
-    pieces::Pieces,
-    response::{self, Answer},
-    service::Post,
+use crate::{
+    in_place,
+    mcp::{
+        HandlesMcp,
+        fast_path::ReadyCall,
+        pieces::Pieces,
+        response::{self, Answer},
+        service::Post,
+    },
 };
+
+/// A call that has ended by then is answered at once; else its client has the id to come back with, and waits.
+const SOON: Duration = Duration::from_millis(10);
 
 impl<H: HandlesMcp> Connections<H> {
     /// Runs a call under this id.
@@ -40,12 +48,12 @@ impl<H: HandlesMcp> Connections<H> {
         let id: RequestId = serde_json::from_str(id.get()).unwrap_or(RequestId::Number(0));
         let cancel = CancellationToken::new();
         let running = self.live.runs(connection.key, &id, cancel.clone());
-        let mut call = ToItsEnd::of(async move {
+        let mut call = ToItsEnd::of(in_place::boxed(|| async move {
             let _running = running;
             let answer = ready.answered(&written, cancel.clone()).await;
             // A cancelled request is not answered (protocol page A.6).
             answer.filter(|_| !cancel.is_cancelled())
-        });
+        }));
         let accepts = post.accepts;
         if !accepts.events {
             return match call.await {
@@ -69,32 +77,42 @@ impl<H: HandlesMcp> Connections<H> {
             answer.prime();
         }
         let (filled, live) = (Arc::clone(&answer), Arc::clone(&self.live));
-        tokio::spawn(async move {
-            match call.await {
-                Some(message) => filled.add_written(&message.whole()),
-                None => filled.end(),
-            }
-            live.keeps(filled);
-        });
+        let filling = ToItsEnd::of(Box::pin(async move { live.fills(filled, call.await) }));
+        // What takes longer goes on by itself.
+        let _ = timeout(SOON, filling).await;
         self.rest(answer, 0)
     }
 }
 
-/// A future that runs on in a task of its own where it is dropped before its end.
-struct ToItsEnd(Option<Pin<Box<dyn Future<Output = Option<Pieces>> + Send>>>);
-
-impl ToItsEnd {
-    fn of(future: impl Future<Output = Option<Pieces>> + Send + 'static) -> Self {
-        Self(Some(Box::pin(future)))
+impl Live {
+    /// The answer is this message and nothing else, or it was cancelled and is nothing.
+    fn fills(&self, answer: Arc<Replay>, message: Option<Pieces>) {
+        match message {
+            Some(message) => answer.add_written(&message.whole()),
+            None => answer.end(),
+        }
+        self.keeps(answer);
     }
 }
 
-impl Future for ToItsEnd {
-    type Output = Option<Pieces>;
+/// A future that runs on in a task of its own where it is dropped before its end.
+struct ToItsEnd<T: Send + 'static>(Option<Boxed<T>>);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Pieces>> {
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<T: Send> ToItsEnd<T> {
+    fn of(future: Boxed<T>) -> Self {
+        Self(Some(future))
+    }
+}
+
+impl<T: Send> Future for ToItsEnd<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Asked once more after its end, which nobody does, it would have nothing to say.
         let Some(future) = &mut self.0 else {
-            return Poll::Ready(None);
+            return Poll::Pending;
         };
         let polled = future.as_mut().poll(cx);
         if polled.is_ready() {
@@ -104,7 +122,7 @@ impl Future for ToItsEnd {
     }
 }
 
-impl Drop for ToItsEnd {
+impl<T: Send> Drop for ToItsEnd<T> {
     fn drop(&mut self) {
         if let (Some(future), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(future);
@@ -122,11 +140,10 @@ mod tests {
     async fn what_nobody_waits_for_runs_to_its_end() {
         let (go, gone) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
-        let mut future = ToItsEnd::of(async move {
+        let mut future = ToItsEnd::of(Box::pin(async move {
             let _ = gone.await;
             let _ = tell.send(());
-            None
-        });
+        }));
         assert!(futures_util::poll!(&mut future).is_pending());
         drop(future);
         go.send(()).unwrap();
