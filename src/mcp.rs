@@ -23,6 +23,7 @@ mod last_message;
 mod limit;
 mod listing;
 mod news;
+mod pieces;
 mod pipe;
 mod prepared;
 mod progress;

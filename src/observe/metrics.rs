@@ -9,8 +9,8 @@ pub mod standing;
 use std::{collections::HashSet, time::Duration};
 
 use prometheus::{
-    Error, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Error, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
     core::{Collector, Metric, MetricVec, MetricVecBuilder},
 };
 
@@ -61,12 +61,13 @@ pub struct Metrics {
     calls: IntCounterVec,
     running: IntGauge,
     streams: IntGauge,
-    hops: HistogramVec,
-    sessions: IntCounterVec,
+    hops: [Histogram; HopName::ALL.len()],
+    sessions: [IntCounter; SESSIONS.len()],
     retries: IntCounter,
-    answers: IntCounterVec,
+    answers: [IntCounter; CLASSES.len()],
     repeated: IntCounter,
     http: IntCounterVec,
+    http_ok: IntCounter,
     auth_failures: IntCounterVec,
     look_ups: HistogramVec,
     spans: SpanCounts,
@@ -117,6 +118,12 @@ impl Metrics {
     )]
     fn new() -> Result<Self, Error> {
         let registry = Registry::new();
+        let http = counters(
+            &registry,
+            "toolbridge_http_requests_total",
+            "Answers on the public port by status.",
+            &["status"],
+        )?;
         let metrics = Self {
             operations: histograms(
                 &registry,
@@ -142,29 +149,38 @@ impl Metrics {
                     "Answers under way that are streams.",
                 ),
             )?,
-            hops: histograms(
-                &registry,
-                "toolbridge_hop_duration_seconds",
-                "Parts of a call: verify, limit, tenant, queue, session, request, pause, present.",
-                &["hop"],
-                &HOP_SECONDS,
-            )?,
-            sessions: counters(
-                &registry,
-                "toolbridge_backend_sessions_total",
-                "Backend sessions: opened, reused, refused.",
-                &["result"],
-            )?,
+            hops: each(
+                &histograms(
+                    &registry,
+                    "toolbridge_hop_duration_seconds",
+                    "Parts of a call: verify, limit, tenant, queue, session, request, pause, present.",
+                    &["hop"],
+                    &HOP_SECONDS,
+                )?,
+                HopName::ALL.map(HopName::as_str),
+            ),
+            sessions: each(
+                &counters(
+                    &registry,
+                    "toolbridge_backend_sessions_total",
+                    "Backend sessions: opened, reused, refused.",
+                    &["result"],
+                )?,
+                SESSIONS,
+            ),
             retries: kept(
                 &registry,
                 IntCounter::new("toolbridge_backend_retries_total", "Tries after the first."),
             )?,
-            answers: counters(
-                &registry,
-                "toolbridge_backend_responses_total",
-                "Answers of the backend by class of status; none: it did not answer.",
-                &["class"],
-            )?,
+            answers: each(
+                &counters(
+                    &registry,
+                    "toolbridge_backend_responses_total",
+                    "Answers of the backend by class of status; none: it did not answer.",
+                    &["class"],
+                )?,
+                CLASSES,
+            ),
             repeated: kept(
                 &registry,
                 IntCounter::new(
@@ -172,12 +188,8 @@ impl Metrics {
                     "Writes that had been begun before, so that nothing was sent again.",
                 ),
             )?,
-            http: counters(
-                &registry,
-                "toolbridge_http_requests_total",
-                "Answers on the public port by status.",
-                &["status"],
-            )?,
+            http_ok: http.with_label_values(&["200"]),
+            http,
             auth_failures: counters(
                 &registry,
                 "toolbridge_auth_failures_total",
@@ -207,18 +219,9 @@ impl Metrics {
 
     /// Families whose labels are known are there from the start, so that a rate sees their first sample.
     fn begin(&self) {
-        for name in HopName::ALL {
-            let _there = self.hops.with_label_values(&[name.as_str()]);
-        }
-        for result in ["opened", "reused", "refused"] {
-            let _there = self.sessions.with_label_values(&[result]);
-        }
         self.spans.exported(0);
         self.spans.dropped(0);
-        for class in CLASSES {
-            let _there = self.answers.with_label_values(&[class]);
-        }
-        for status in ["200", "202", "401", "403", "429", "503"] {
+        for status in ["202", "401", "403", "429", "503"] {
             let _there = self.http.with_label_values(&[status]);
         }
         let failed = ["missing", "expired", "bad_signature", "keys_unavailable"];
@@ -245,26 +248,17 @@ impl Metrics {
         };
         self.operation("tools/call", timed, error, record.took);
         for hop in &record.marks.hops {
-            let hops = self.hops.with_label_values(&[hop.name.as_str()]);
-            hops.observe(hop.took.as_secs_f64());
+            if let Some(hops) = self.hops.get(hop.name as usize) {
+                hops.observe(hop.took.as_secs_f64());
+            }
         }
         let marks = &record.marks;
-        let sessions = [
-            ("opened", marks.opened),
-            ("reused", marks.reused),
-            ("refused", marks.refused),
-        ];
-        for (result, count) in sessions {
-            if count > 0 {
-                let sessions = self.sessions.with_label_values(&[result]);
-                sessions.inc_by(u64::from(count));
-            }
+        let sessions = [marks.opened, marks.reused, marks.refused];
+        for (counter, count) in self.sessions.iter().zip(sessions) {
+            counter.inc_by(u64::from(count));
         }
-        for (class, count) in CLASSES.into_iter().zip(marks.answers) {
-            if count > 0 {
-                let answers = self.answers.with_label_values(&[class]);
-                answers.inc_by(u64::from(count));
-            }
+        for (counter, count) in self.answers.iter().zip(marks.answers) {
+            counter.inc_by(u64::from(count));
         }
         self.retries.inc_by(u64::from(marks.retries));
         self.repeated.inc_by(u64::from(record.is_repeated));
@@ -295,6 +289,9 @@ impl Metrics {
 
     /// The public port answered with this status.
     pub fn http(&self, status: u16) {
+        if status == 200 {
+            return self.http_ok.inc();
+        }
         let mut text = String::with_capacity(3);
         let _infallible = std::fmt::Write::write_fmt(&mut text, format_args!("{status}"));
         self.http.with_label_values(&[text.as_str()]).inc();
@@ -369,6 +366,9 @@ impl Metrics {
     }
 }
 
+/// How a session was come by.
+const SESSIONS: [&str; 3] = ["opened", "reused", "refused"];
+
 /// By the first digit of a status; 0 where there was none.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -396,6 +396,11 @@ where
             }
         }
     }
+}
+
+/// The metrics of a family whose words are few and known, there from the start and looked for once.
+fn each<T: MetricVecBuilder, const N: usize>(family: &MetricVec<T>, words: [&str; N]) -> [T::M; N] {
+    words.map(|word| family.with_label_values(&[word]))
 }
 
 /// Entered in the registry.
