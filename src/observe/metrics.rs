@@ -248,6 +248,7 @@ impl Metrics {
         };
         self.operation("tools/call", timed, error, record.took);
         for hop in &record.marks.hops {
+            // `HopName::ALL` has them in the order of their declaration.
             if let Some(hops) = self.hops.get(hop.name as usize) {
                 hops.observe(hop.took.as_secs_f64());
             }
