@@ -271,6 +271,13 @@ mod tests {
     }
 
     #[test]
+    fn each_hop_stands_in_all_at_the_place_that_metrics_look_for_it() {
+        for (place, name) in HopName::ALL.into_iter().enumerate() {
+            assert_eq!(name as usize, place, "{}", name.as_str());
+        }
+    }
+
+    #[test]
     fn a_call_that_never_ends_leaves_a_bounded_trail() {
         let trail = Trail::begin();
         for _ in 0..1_000 {

@@ -37,6 +37,9 @@ struct Options {
     /// Fewer and shorter rounds, fewer connections
     #[arg(long)]
     quick: bool,
+    /// Only load the sidecar, as the short rounds do, and let it end in order: for `scripts/profile`
+    #[arg(long, conflicts_with = "against")]
+    only_load: bool,
     /// Write everything as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -62,7 +65,11 @@ async fn main() -> Result<()> {
         None => None,
     };
     let machine = report::Machine::before();
-    let servers = servers::Servers::start(&options.sidecar, options.programs.as_deref())?;
+    let mut servers = servers::Servers::start(&options.sidecar, options.programs.as_deref())?;
+    if options.only_load {
+        rounds::run(&servers, None, true).await?;
+        return servers.sidecar.process.ends();
+    }
     let lines = rounds::run(&servers, against.as_ref(), options.quick).await?;
     let mut report = report::Report::new(machine, &lines, options.quick);
     if let Some(other) = &against {

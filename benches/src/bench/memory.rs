@@ -10,6 +10,9 @@ use super::{
     servers::{Server, Servers},
 };
 
+/// As many connections as any machine has files for.
+const FEW: usize = 1000;
+
 /// What a sidecar takes; memory in MB of 10^6 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Footprint {
@@ -52,13 +55,10 @@ pub async fn measure(servers: &Servers, quick: bool) -> Result<Footprint> {
         Ok(times) => found.cold_ms = times,
         Err(why) => eprintln!("no start with a cold page cache: {why:#}"),
     }
-    let counts: &[usize] = if quick || most_files()? < 12_000 {
-        &[1000]
-    } else {
-        &[1000, 10_000]
-    };
-    found.with_http = with_connections(servers, Way::Modern, counts).await?;
-    found.with_mcp = with_connections(servers, Way::Connection, counts).await?;
+    let mut counts = vec![FEW, most_connections(quick)?];
+    counts.dedup();
+    found.with_http = with_connections(servers, Way::Modern, &counts).await?;
+    found.with_mcp = with_connections(servers, Way::Connection, &counts).await?;
     let calls = if quick { 20_000 } else { 200_000 };
     found.after_calls = after_calls(servers, &[calls / 10, calls]).await?;
     found.peak = peak(servers).await?;
@@ -193,8 +193,19 @@ fn list_tokens(servers: &Servers) -> Result<f64> {
         .parse()?)
 }
 
+/// How many connections are many: ten thousand, or as many hundreds as there are files for. A sidecar keeps two for each,
+/// and some besides.
+pub fn most_connections(quick: bool) -> Result<usize> {
+    if quick {
+        return Ok(FEW);
+    }
+    let room = usize::try_from(most_files()? / 2).unwrap_or(usize::MAX);
+    let hundreds = room.saturating_sub(50) / 100 * 100;
+    Ok(hundreds.clamp(FEW, 10_000))
+}
+
 /// How many files this process may open, and with it every one that it starts.
-pub fn most_files() -> Result<u64> {
+fn most_files() -> Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits
         .lines()

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// `/proc` counts time in hundredths of a second.
 const TICK_US: u64 = 10_000;
@@ -69,6 +69,17 @@ impl Process {
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())
+    }
+
+    /// Asks it to end, as a service manager does, and waits for that.
+    pub fn ends(&mut self) -> Result<()> {
+        let id = self.0.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status()?;
+        let ended = self.0.wait()?;
+        match asked.success() && ended.success() {
+            true => Ok(()),
+            false => bail!("it did not end as it should: {ended}"),
+        }
     }
 
     fn file(&self, name: &str) -> String {

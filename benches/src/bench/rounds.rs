@@ -23,6 +23,8 @@ pub enum Who {
     Toolbridge,
     /// The naive server.
     Naive,
+    /// The floor, written by hand.
+    Floor,
     /// The one that was named.
     Other,
 }
@@ -63,10 +65,12 @@ const LINES: &[Plan] = &[
     (Who::Direct, Way::Direct, Tool::GetNote, 1),
     (Who::Toolbridge, Way::Modern, Tool::GetNote, 1),
     (Who::Naive, Way::Modern, Tool::GetNote, 1),
+    (Who::Floor, Way::Modern, Tool::GetNote, 1),
     (Who::Direct, Way::Direct, Tool::GetNote, 16),
     (Who::Toolbridge, Way::Modern, Tool::GetNote, 16),
     (Who::Toolbridge, Way::Connection, Tool::GetNote, 16),
     (Who::Naive, Way::Modern, Tool::GetNote, 16),
+    (Who::Floor, Way::Modern, Tool::GetNote, 16),
     (Who::Direct, Way::Direct, Tool::GetNote, 64),
     (Who::Toolbridge, Way::Modern, Tool::GetNote, 64),
     (Who::Direct, Way::Direct, Tool::GetNote, 256),
@@ -160,6 +164,7 @@ fn answering<'a>(
         Who::Direct => &servers.stub,
         Who::Toolbridge => &servers.sidecar,
         Who::Naive => &servers.naive,
+        Who::Floor => &servers.floor,
         Who::Other => {
             let other = against.context("no other server was named")?;
             return Ok((&other.endpoint, None));

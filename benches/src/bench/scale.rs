@@ -10,7 +10,7 @@ use super::{
     calls::{Client, Tool, Way},
     endpoint::Endpoint,
     load::Load,
-    memory::most_files,
+    memory::most_connections,
     requests::{self, Opened},
     servers::{Server, Servers},
     wire::Wire,
@@ -63,11 +63,7 @@ impl Kind {
 
 /// Measures all of it.
 pub async fn measure(servers: &Servers, quick: bool) -> Result<Scale> {
-    let count = if quick || most_files()? < 12_000 {
-        1000
-    } else {
-        10_000
-    };
+    let count = most_connections(quick)?;
     let mut found = Scale::default();
     for kind in [Kind::Listen, Kind::Get] {
         eprintln!("{count} {}", kind.name());

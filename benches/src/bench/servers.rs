@@ -1,4 +1,4 @@
-//! Everything that is loaded: the stub, the naive server, and the sidecar with every check on.
+//! Everything that is loaded: the stub, the naive server, the floor, and the sidecar with every check on.
 
 use std::{
     fs,
@@ -31,6 +31,8 @@ pub struct Servers {
     pub stub: Server,
     /// The line to beat.
     pub naive: Server,
+    /// What is attainable.
+    pub floor: Server,
     /// What is measured.
     pub sidecar: Server,
     /// The sidecar's binary.
@@ -40,7 +42,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts all three.
+    /// Starts all of them.
     pub fn start(binary: &Path, programs: Option<&Path>) -> Result<Self> {
         let own = std::env::current_exe()?;
         let programs = programs.or_else(|| own.parent()).context("no directory")?;
@@ -53,17 +55,18 @@ impl Servers {
                 .env(TOKEN_VARIABLE, &token),
             &token,
         )?;
-        let naive = started(
-            Command::new(programs.join("naive")).env_clear().env(
-                BACKEND_VARIABLE,
-                format!("http://{}", stub.endpoint.address),
-            ),
-            &token,
-        )?;
+        let behind = |program: &str| {
+            let backend = format!("http://{}", stub.endpoint.address);
+            let mut command = Command::new(programs.join(program));
+            command.env_clear().env(BACKEND_VARIABLE, backend);
+            started(command.env(TOKEN_VARIABLE, &token), &token)
+        };
+        let (naive, floor) = (behind("naive")?, behind("floor")?);
         let sidecar = sidecar(binary, &settings(&stub, &key_set), &token)?;
         Ok(Self {
             stub,
             naive,
+            floor,
             sidecar,
             binary: binary.to_owned(),
             token,
