@@ -75,21 +75,22 @@ impl Over {
 pub(super) struct Bucket {
     /// When nothing of the past counts any more.
     rests_at: Instant,
-    blocked_until: Instant,
+    blocked_until: Option<Instant>,
 }
 
 impl Bucket {
+    /// Of two who come at once, the one whose `now` is the earlier may find the bucket that the other has made.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             rests_at: now,
-            blocked_until: now,
+            blocked_until: None,
         }
     }
 
     /// Whether one more fits now; nothing is taken yet.
     pub(super) fn allows(&self, rule: &Rule, now: Instant) -> Result<(), Over> {
-        if self.blocked_until > now {
-            return Err(Over::Block(self.blocked_until - now));
+        if let Some(until) = self.blocked_until.filter(|until| *until > now) {
+            return Err(Over::Block(until - now));
         }
         let ahead = self.rests_at.max(now) - now + rule.interval();
         match ahead.saturating_sub(rule.tolerance()) {
@@ -115,12 +116,12 @@ impl Bucket {
     }
 
     pub(super) fn block(&mut self, time: Duration, now: Instant) {
-        self.blocked_until = self.blocked_until.max(now + time);
+        self.blocked_until = self.blocked_until.max(Some(now + time));
     }
 
     /// Whether it says no more than a new one.
     pub(super) fn is_at_rest(&self, now: Instant) -> bool {
-        self.rests_at <= now && self.blocked_until <= now
+        self.rests_at <= now && self.blocked_until.is_none_or(|until| until <= now)
     }
 }
 
@@ -166,6 +167,17 @@ mod tests {
         assert_eq!(through(&mut bucket, &RULE, at(1_000)), 5);
         assert!(!bucket.is_at_rest(at(1_000)));
         assert!(bucket.is_at_rest(at(1_005)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_held_back_for_having_come_a_moment_before_the_bucket_was_made() {
+        let rule = Rule {
+            block: Duration::from_secs(30),
+            ..RULE
+        };
+        let before = Instant::now();
+        let bucket = Bucket::new(before + Duration::from_micros(3));
+        assert_eq!(bucket.allows(&rule, before), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
