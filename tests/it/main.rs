@@ -19,6 +19,8 @@ mod catalogue;
 mod child;
 mod clock_skew;
 mod commands;
+#[cfg(unix)]
+mod compiler;
 mod connections;
 mod console;
 mod crowd;
