@@ -17,10 +17,10 @@ pub const SIGNING_SECRET: &str = "the-bench-signs-with-this-secret";
 /// The one note that can be read.
 pub const NOTE: &str = "0b8f6c1e-7a52-4f0c-9d6a-2f1f3c5e7a90";
 
-/// The environment variable that tells the stub and the naive server the one token to expect or to be called with.
+/// The environment variable that tells each server the one token to expect or to be called with.
 pub const TOKEN_VARIABLE: &str = "BENCH_TOKEN";
 
-/// The environment variable that tells the naive server where the backend is.
+/// The environment variable that tells the naive server and the floor where the backend is.
 pub const BACKEND_VARIABLE: &str = "BENCH_BACKEND";
 
 /// Milliseconds since 1970.

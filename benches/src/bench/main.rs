@@ -1,6 +1,6 @@
 //! Measures the sidecar against the budgets of the design, or against another MCP server: starts the stub, the naive
-//! server and the sidecar, loads them in interleaved rounds, prints a table. It judges nothing: a missed budget is a
-//! cross in the table, and the exit code says only whether the measurement itself worked.
+//! server, the floor and the sidecar, loads them in interleaved rounds, prints a table. It judges nothing: a missed budget
+//! is a cross in the table, and the exit code says only whether the measurement itself worked.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ struct Options {
     /// The release build of the sidecar
     #[arg(long)]
     sidecar: PathBuf,
-    /// The directory of the stub and the naive server; this program's own without it
+    /// The directory of the stub, the naive server and the floor; this program's own without it
     #[arg(long)]
     programs: Option<PathBuf>,
     /// Fewer and shorter rounds, fewer connections
