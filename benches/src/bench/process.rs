@@ -75,10 +75,12 @@ impl Process {
     pub fn ends(&mut self) -> Result<()> {
         let id = self.0.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status()?;
-        let ended = self.0.wait()?;
-        match asked.success() && ended.success() {
-            true => Ok(()),
-            false => bail!("it did not end as it should: {ended}"),
+        if !asked.success() {
+            bail!("it cannot be asked to end: {asked}");
+        }
+        match self.0.wait()? {
+            ended if ended.success() => Ok(()),
+            ended => bail!("it did not end as it should: {ended}"),
         }
     }
 
